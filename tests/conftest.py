@@ -1,0 +1,22 @@
+"""Fixtures that every room's tests share: databases, and a drive in a folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tgdav.db import Database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'drive.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    database = Database.open(database_url)
+    yield database
+    database.close()

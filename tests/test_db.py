@@ -1,0 +1,120 @@
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tgdav.db import Database
+from tgdav.errors import DatabaseError, DatabaseTooNew, NotFound
+
+
+def make(connection):
+    connection.execute(text("CREATE TABLE numbers_seen (n INTEGER PRIMARY KEY)"))
+
+
+def insert(n):
+    return lambda connection: (
+        connection.execute(text("INSERT INTO numbers_seen VALUES (:n)"), {"n": n}).rowcount
+    )
+
+
+def seen(db):
+    with db.read() as connection:
+        return sorted(connection.scalars(text("SELECT n FROM numbers_seen")))
+
+
+def test_a_write_is_there_when_write_returns(db):
+    db.write(make)
+    assert db.write(insert(1)) == 1
+    assert seen(db) == [1]
+
+
+def test_what_a_work_raises_undoes_that_work_only(db):
+    db.write(make)
+    started = threading.Barrier(16)
+    refused = []
+
+    def save(n):
+        def work(connection):
+            insert(n)(connection)
+            if n % 3 == 0:
+                raise NotFound(str(n))
+
+        started.wait()
+        try:
+            db.write(work)
+        except NotFound as error:
+            refused.append(int(str(error)))
+
+    threads = [threading.Thread(target=save, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(refused) == [0, 3, 6, 9, 12, 15]
+    assert seen(db) == [n for n in range(16) if n % 3]
+
+
+def test_a_read_is_one_snapshot(db):
+    db.write(make)
+    with db.read() as connection:
+        before = connection.scalar(text("SELECT count(*) FROM numbers_seen"))
+        thread = threading.Thread(target=lambda: db.write(insert(7)))
+        thread.start()
+        thread.join()
+        assert connection.scalar(text("SELECT count(*) FROM numbers_seen")) == before == 0
+    assert seen(db) == [7]
+
+
+def test_nested_reads_share_the_snapshot(db):
+    with db.read() as outer, db.read() as inner:
+        assert inner is outer
+
+
+def test_counters_raced_by_threads_lose_nothing(db):
+    db.write(make)
+    db.write(insert(0))
+
+    def bump(connection):
+        n = connection.scalar(text("SELECT max(n) FROM numbers_seen"))
+        connection.execute(text("UPDATE numbers_seen SET n = :n"), {"n": n + 1})
+
+    threads = [
+        threading.Thread(target=lambda: [db.write(bump) for _ in range(10)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen(db) == [40]
+
+
+def test_a_database_of_a_newer_tgdav_is_refused(db, database_url):
+    db.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(DatabaseTooNew, match="9999"):
+        Database.open(database_url)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path):
+    path = tmp_path / "drive.db"
+    path.write_bytes(b"not a database " * 1000)
+    with pytest.raises(DatabaseError):
+        Database.open(f"sqlite:///{path}")
+    assert path.read_bytes() == b"not a database " * 1000
+
+
+def test_an_address_that_is_none_is_refused():
+    with pytest.raises(DatabaseError, match="not a database address"):
+        Database.open("nonsense")
+
+
+def test_commits_are_fsynced(tmp_path: Path):
+    db = Database.open(f"sqlite:///{tmp_path / 'drive.db'}")
+    with db.read() as connection:
+        assert connection.scalar(text("PRAGMA synchronous")) == 2
+        assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+    db.close()
+    with sqlite3.connect(tmp_path / "drive.db") as plain:
+        assert plain.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    plain.close()

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from tgdav.errors import SettingsRefused
+from tgdav.settings import FILE, Settings, load, options, variable
+
+
+def test_without_anything_the_defaults_stand(tmp_path: Path):
+    assert load(tmp_path, {}) == Settings()
+
+
+def test_flags_win_over_variables_and_these_over_the_file(tmp_path: Path):
+    (tmp_path / FILE).write_text('[server]\nhost = "a"\nport = 1\nthreads = 3\n')
+    environment = {"TGDAV_SERVER_HOST": "b", "TGDAV_SERVER_PORT": "2"}
+    server = load(tmp_path, environment, {("server", "host"): "c"}).server
+    assert (server.host, server.port, server.threads) == ("c", 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[server]\nprot = 1", "prot in [server] is not an option; the nearest is port"),
+        ("[sever]\nport = 1", "[sever] is not an option; the nearest is server"),
+        ("port = 1", "[port] is not an option"),
+        ("server = 1", "server is a section"),
+        ("[server", "is not TOML"),
+        ("[server]\nport = 99999", "server.port: input should be less than or equal to 65535"),
+        ("[store]\npack_size = '1 KiB'", "store.pack_size"),
+        ("[store]\ndurability = 'none'", "store.durability: input should be 'disk' or 'store'"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_in_a_sentence(tmp_path: Path, text: str, said: str):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(SettingsRefused) as raised:
+        load(tmp_path, {})
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unreadable_file_is_not_an_empty_one(tmp_path: Path):
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(SettingsRefused, match="cannot be read"):
+        load(tmp_path, {})
+    (tmp_path / FILE).rmdir()
+    (tmp_path / FILE).write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsRefused, match="cannot be read"):
+        load(tmp_path, {})
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest(tmp_path: Path):
+    with pytest.raises(SettingsRefused, match=r"TGDAV_SERVER_PORTS.*nearest is TGDAV_SERVER_PORT$"):
+        load(tmp_path, {"TGDAV_SERVER_PORTS": "1"})
+
+
+def test_variables_of_the_tests_are_no_settings(tmp_path: Path):
+    assert load(tmp_path, {"TGDAV_TEST_REQUIRE_ALL": "1", "TGDAV_DATA": "/"}) == Settings()
+
+
+def test_sizes_are_read_with_their_units(tmp_path: Path):
+    (tmp_path / FILE).write_text('[cache]\nmemory = "3 MiB"\n')
+    assert load(tmp_path, {}).cache.memory == 3 << 20
+
+
+def test_every_option_says_what_it_is_and_has_one_spelling():
+    spelled = [variable(section, name) for section, name, _ in options()]
+    assert len(set(spelled)) == len(spelled)
+    assert all(field.description for _, _, field in options())

@@ -1,0 +1,3 @@
+"""tgdav: Telegram as a network drive."""
+
+__version__ = "0.1.0"

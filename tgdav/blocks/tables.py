@@ -1,0 +1,126 @@
+"""What is known of blocks, packs and stores, column by column.
+
+Numbers (`no`) come from `numbers`, not from the database: they mean something
+inside this database only. Times are nanoseconds since 1970, UTC.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
+
+from tgdav.db import metadata
+
+# The drive itself: one row, written when it is made.
+drive = Table(
+    "drive",
+    metadata,
+    Column("no", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("drive_id", LargeBinary(16), nullable=False),  # random; in every pack's header
+    Column("epoch", Integer, nullable=False),  # grows by one at each recovery
+    Column("key_id", LargeBinary(8), nullable=False),  # says which master key, not what it is
+    Column("aead", Integer, nullable=False),  # seal.AES_GCM or seal.CHACHA20
+    Column("chunk_min", Integer, nullable=False),  # bytes; equal cuts need equal parameters
+    Column("chunk_average", Integer, nullable=False),
+    Column("chunk_max", Integer, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+# The next free number of each kind; processes take ranges of it (`numbers`).
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+
+# Jobs that one process at a time may do, across all processes on the database.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),  # random, one per process
+    Column("until_ns", BigInteger, nullable=False),  # free from then on
+)
+
+stores = Table(
+    "stores",
+    metadata,
+    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),  # "spool", "directory", "memory", "telegram"
+    Column("settings", Text, nullable=False),  # JSON; a directory's: {"path": "/abs"}
+    Column("state", String(16), nullable=False),  # "active", "draining" (reads only), "gone"
+    Column("added_ns", BigInteger, nullable=False),
+)
+
+packs = Table(
+    "packs",
+    metadata,
+    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("pack_id", LargeBinary(16), nullable=False, unique=True),  # random; the store's name
+    Column("size", BigInteger, nullable=False),  # bytes of the whole pack
+    Column("digest", LargeBinary(32), nullable=False),  # BLAKE3 of the whole pack
+    Column("caption", String(200), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+# A pack kept by a store. It is recorded after the store has it, never before.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("pack", ForeignKey("packs.no"), primary_key=True),
+    Column("store", ForeignKey("stores.no"), primary_key=True),
+    Column("locator", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # "sound", "suspect" (a read went wrong)
+    Column("verified_ns", BigInteger, nullable=False),
+    Index(None, "store", "pack"),
+)
+
+# A block is staged (pack is null and a row in `staged`) or lies in a pack.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("block_id", LargeBinary(32), nullable=False, unique=True),
+    Column("size", Integer, nullable=False),  # bytes of the chunk
+    Column("sealed_size", Integer, nullable=False),  # bytes of the sealed block
+    Column("pack", ForeignKey("packs.no"), index=True),
+    Column("pack_offset", BigInteger),  # where the sealed block starts in the pack
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+staged = Table(
+    "staged",
+    metadata,
+    Column("block", ForeignKey("blocks.no"), primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("staged_ns", BigInteger, nullable=False, index=True),
+)
+
+# Blocks that a running save has found and not yet published: gc passes them by.
+holds = Table(
+    "holds",
+    metadata,
+    Column("hold_id", LargeBinary(16), primary_key=True),  # one per save
+    Column("block", ForeignKey("blocks.no"), primary_key=True),
+    Column("until_ns", BigInteger, nullable=False, index=True),  # void from then on
+)
+
+__all__ = [
+    "blocks",
+    "drive",
+    "holds",
+    "leases",
+    "numbers",
+    "packs",
+    "replicas",
+    "staged",
+    "stores",
+]

@@ -1,0 +1,1 @@
+"""Schema changes, one file each, run by `tgdav.db` when a database is opened."""

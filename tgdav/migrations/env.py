@@ -1,0 +1,12 @@
+"""What alembic runs: the connection and its transaction are `tgdav.db`'s."""
+
+from alembic import context
+
+from tgdav.db import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+)
+context.run_migrations()

@@ -1,0 +1,1 @@
+"""Packs at locators: no SQL, no keys, no names."""

@@ -1,0 +1,1 @@
+"""Names, directories, versions, properties, locks, journal: no URL."""

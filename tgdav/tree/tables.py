@@ -1,0 +1,125 @@
+"""What is known of names and versions, column by column.
+
+Node and version numbers come from `blocks.numbers`: they are never used twice, and
+a copy of a tree knows its numbers before it is written. Times are nanoseconds
+since 1970, UTC.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from tgdav.db import metadata
+
+# PostgreSQL would order names by a language; pages of a listing need bytes.
+NAME = Text().with_variant(Text(collation="C"), "postgresql")
+
+ROOT = 1
+"""The number of the root directory; its parent is null and its name empty."""
+
+# The immutable content that one save gave a file. Copies share it.
+versions = Table(
+    "versions",
+    metadata,
+    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("etag", String(32), nullable=False),  # random hex: never the same for two versions
+    Column("size", BigInteger, nullable=False),  # bytes; its extents cover exactly this
+    Column("checksum", String(128), nullable=False),  # "SHA1:…" as the client sent it, or ""
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+# A stretch of a version held by one block: in order, without gap or overlap.
+extents = Table(
+    "extents",
+    metadata,
+    Column("version", ForeignKey("versions.no"), primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),  # in the version
+    Column("size", Integer, nullable=False),
+    Column("block", ForeignKey("blocks.no"), nullable=False, index=True),
+    Column("block_offset", Integer, nullable=False),  # a splice may use a block's middle
+    sqlite_with_rowid=False,
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("parent", ForeignKey("nodes.no")),
+    Column("name", NAME, nullable=False),  # as the client spelled it
+    Column("version", ForeignKey("versions.no"), index=True),  # null: a directory
+    Column("owner", String(64), nullable=False, index=True),  # the user whose quota it counts on
+    Column("created_ns", BigInteger, nullable=False),
+    Column("modified_ns", BigInteger, nullable=False),
+    UniqueConstraint("parent", "name"),
+)
+
+# Versions that a node let go, by a save or a delete; gc asks whether any node has them still.
+retired = Table(
+    "retired",
+    metadata,
+    Column("version", ForeignKey("versions.no"), primary_key=True, autoincrement=False),
+    Column("retired_ns", BigInteger, nullable=False),
+)
+
+# Dead properties. They move and are copied with their node.
+properties = Table(
+    "properties",
+    metadata,
+    Column("node", ForeignKey("nodes.no"), primary_key=True, autoincrement=False),
+    Column("name", String(512), primary_key=True),  # "{namespace}local"
+    Column("value", Text, nullable=False),  # the whole element as XML
+)
+
+# DAV locks. A lock stays with its place: a moved or deleted node loses it.
+locks = Table(
+    "locks",
+    metadata,
+    Column("token", String(64), primary_key=True),
+    Column("node", ForeignKey("nodes.no"), nullable=False, index=True),
+    Column("user", String(64), nullable=False, index=True),
+    Column("exclusive", Boolean, nullable=False),
+    Column("infinite", Boolean, nullable=False),  # depth infinity: all below as well
+    Column("owner", Text, nullable=False),  # the client's <owner> element as XML, or ""
+    Column("until_ns", BigInteger, nullable=False),  # void from then on
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("password", String(255), nullable=False),  # Argon2id, in its standard string form
+    Column("read_only", Boolean, nullable=False),
+    Column("root", Text, nullable=False),  # "/" or "/a/b": what the user sees as "/"
+    Column("quota", BigInteger),  # bytes; null: no bound
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+# What changed, in order; packs carry it away (`packed` tells how far).
+journal = Table(
+    "journal",
+    metadata,
+    Column("no", Integer().with_variant(BigInteger, "postgresql"), primary_key=True),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("change", Text, nullable=False),  # JSON, in the forms that `tree.journal` writes
+    sqlite_autoincrement=True,
+)
+
+__all__ = [
+    "ROOT",
+    "extents",
+    "journal",
+    "locks",
+    "nodes",
+    "properties",
+    "retired",
+    "users",
+    "versions",
+]
