@@ -7,6 +7,8 @@ import pytest
 
 from tgdav.db import Database
 
+pytest_plugins = ["tests.postgres"]
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:

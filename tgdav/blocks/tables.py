@@ -18,6 +18,9 @@ from sqlalchemy import (
 
 from tgdav.db import metadata
 
+# SQLite keeps a table in the order of an INTEGER primary key, and needs no index for it.
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
 # The drive itself: one row, written when it is made.
 drive = Table(
     "drive",
@@ -63,7 +66,7 @@ stores = Table(
 packs = Table(
     "packs",
     metadata,
-    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("no", NUMBER, primary_key=True, autoincrement=False),
     Column("pack_id", LargeBinary(16), nullable=False, unique=True),  # random; the store's name
     Column("size", BigInteger, nullable=False),  # bytes of the whole pack
     Column("digest", LargeBinary(32), nullable=False),  # BLAKE3 of the whole pack
@@ -81,13 +84,14 @@ replicas = Table(
     Column("state", String(16), nullable=False),  # "sound", "suspect" (a read went wrong)
     Column("verified_ns", BigInteger, nullable=False),
     Index(None, "store", "pack"),
+    sqlite_with_rowid=False,
 )
 
 # A block is staged (pack is null and a row in `staged`) or lies in a pack.
 blocks = Table(
     "blocks",
     metadata,
-    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("no", NUMBER, primary_key=True, autoincrement=False),
     Column("block_id", LargeBinary(32), nullable=False, unique=True),
     Column("size", Integer, nullable=False),  # bytes of the chunk
     Column("sealed_size", Integer, nullable=False),  # bytes of the sealed block
@@ -101,7 +105,18 @@ staged = Table(
     metadata,
     Column("block", ForeignKey("blocks.no"), primary_key=True, autoincrement=False),
     Column("sealed", LargeBinary, nullable=False),
-    Column("staged_ns", BigInteger, nullable=False, index=True),
+    Column("sealed_size", Integer, nullable=False),  # here too, so that an index has the sum
+    Column("staged_ns", BigInteger, nullable=False),
+    Index(None, "staged_ns", "block", "sealed_size"),
+)
+
+# How far the journal has been packed: one row, written with the first pack.
+packed = Table(
+    "packed",
+    metadata,
+    Column("no", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("journal", BigInteger, nullable=False),  # the last journal number that a pack has
+    Column("packed_ns", BigInteger, nullable=False),  # when a pack last took some along
 )
 
 # Blocks that a running save has found and not yet published: gc passes them by.
@@ -111,6 +126,7 @@ holds = Table(
     Column("hold_id", LargeBinary(16), primary_key=True),  # one per save
     Column("block", ForeignKey("blocks.no"), primary_key=True),
     Column("until_ns", BigInteger, nullable=False, index=True),  # void from then on
+    sqlite_with_rowid=False,
 )
 
 __all__ = [
@@ -119,6 +135,7 @@ __all__ = [
     "holds",
     "leases",
     "numbers",
+    "packed",
     "packs",
     "replicas",
     "staged",

@@ -1,0 +1,158 @@
+import json
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tgdav.blocks.chunker import Chunker, ChunkSizes
+
+GOLDEN = Path(__file__).parent / "golden"
+SMALL = ChunkSizes(256, 1024, 4096)
+SEED = 0x1234_5678_9ABC
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def cut(data, sizes=SMALL, seed=SEED, feed=None):
+    chunker = Chunker(sizes, seed)
+    feed = feed or max(1, len(data))
+    chunks = []
+    for start in range(0, len(data), feed):
+        chunks += chunker.feed(data[start : start + feed])
+    return chunks + chunker.finish()
+
+
+def names(data, sizes=SMALL, seed=SEED, feed=1 << 20):
+    return [blake3(chunk).digest() for chunk in cut(data, sizes, seed, feed)]
+
+
+def test_nothing_has_no_chunk():
+    assert cut(b"") == []
+    chunker = Chunker(SMALL, SEED)
+    assert chunker.feed(b"") == chunker.finish() == []
+
+
+@pytest.mark.parametrize("size", [1, 255, 256])
+def test_up_to_the_minimum_is_one_chunk(size):
+    data = noise(size)
+    assert cut(data) == cut(data, feed=7) == [data]
+
+
+contents = st.one_of(
+    st.builds(noise, st.integers(0, 30_000), st.integers(0, 10**6)),
+    st.builds(lambda piece, size: (piece * size)[:size], st.binary(min_size=1), st.just(20_000)),
+    st.builds(
+        lambda seed, zeros: noise(5000, seed) + bytes(zeros) + noise(5000, seed),
+        st.integers(0, 10**6),
+        st.integers(0, 9000),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=contents, feeds=st.lists(st.integers(0, 9000), max_size=40))
+def test_cuts_do_not_depend_on_how_bytes_are_fed(data, feeds):
+    chunker = Chunker(SMALL, SEED)
+    chunks, start = [], 0
+    for size in feeds:
+        chunks += chunker.feed(data[start : start + size])
+        start += size
+    chunks += chunker.feed(data[start:])
+    assert chunks + chunker.finish() == cut(data)
+
+
+@settings(max_examples=100, deadline=None)
+@given(contents)
+def test_chunks_are_the_bytes_and_keep_their_bounds(data):
+    chunks = cut(data)
+    assert b"".join(chunks) == data
+    assert all(SMALL.min <= len(chunk) <= SMALL.max for chunk in chunks[:-1])
+    assert all(0 < len(chunk) <= SMALL.max for chunk in chunks)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=contents, feed=st.integers(1, 50))
+def test_bytes_fed_one_by_one_are_cut_alike(data, feed):
+    assert cut(data[:5000], feed=feed) == cut(data[:5000])
+
+
+def test_equal_sizes_and_seed_give_equal_cuts():
+    data = noise(100_000)
+    assert cut(data, seed=5) == cut(data, seed=5) != cut(data, seed=6)
+
+
+def test_cuts_are_those_of_every_release():
+    data = blake3(b"what the cuts are tried on").digest(24 << 20)
+    golden = json.loads((GOLDEN / "cuts.json").read_text())
+    assert [len(chunk) for chunk in cut(data, ChunkSizes(), SEED)] == golden
+
+
+def test_the_mean_is_the_average():
+    lengths = [len(chunk) for chunk in cut(noise(96 << 20), ChunkSizes(), SEED, 1 << 20)[:-1]]
+    mean = sum(lengths) / len(lengths)
+    assert 0.9 * (1 << 20) < mean < 1.1 * (1 << 20)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_mean_is_the_average_for_every_seed(seed):
+    secret = random.Random(seed).getrandbits(63)
+    lengths = [len(chunk) for chunk in cut(noise(2 << 20), seed=secret)[:-1]]
+    assert 0.95 * 1024 < sum(lengths) / len(lengths) < 1.05 * 1024
+
+
+def test_a_byte_inserted_at_the_front_changes_few_chunks():
+    data = noise(64 << 20, 3)
+    before = names(data, ChunkSizes())
+    after = names(b"x" + data, ChunkSizes())
+    assert len(before) > 50
+    assert len(set(after) - set(before)) <= 4
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 200_000), st.binary(max_size=64), st.integers(0, 64))
+def test_an_edit_changes_chunks_near_it_only(seed, place, inserted, removed):
+    data = noise(200_000, seed)
+    edited = data[:place] + inserted + data[place + removed :]
+    changed = set(names(edited)) - set(names(data))
+    assert len(changed) <= 24
+
+
+def test_a_fed_buffer_may_be_used_again():
+    data = noise(50_000)
+    chunker, buffer, chunks = Chunker(SMALL, SEED), bytearray(1000), []
+    for start in range(0, len(data), 1000):
+        buffer[:] = data[start : start + 1000]
+        chunks += chunker.feed(memoryview(buffer))
+    assert chunks + chunker.finish() == cut(data)
+
+
+@pytest.mark.parametrize("feed", [64 << 10, 1 << 20])
+def test_memory_is_one_largest_chunk_and_what_comes_out(feed):
+    sizes = ChunkSizes()
+    chunker, piece = Chunker(sizes, SEED), noise(feed)
+    tracemalloc.start()
+    try:
+        for _ in range((16 << 20) // feed):
+            chunker.feed(piece)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < sizes.max + (64 << 10)
+    assert peak < 2 * sizes.max + feed
+
+
+def test_a_small_file_holds_little_memory():
+    tracemalloc.start()
+    try:
+        chunker = Chunker(ChunkSizes(), SEED)
+        chunker.feed(bytes(4096))
+        assert chunker.finish() == [bytes(4096)]
+        assert tracemalloc.get_traced_memory()[1] < 64 << 10
+    finally:
+        tracemalloc.stop()
