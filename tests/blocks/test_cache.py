@@ -84,6 +84,21 @@ def test_keeping_again_counts_once(cache):
     assert cache.sealed(block_id(2))
 
 
+def test_two_threads_that_keep_the_same_block_count_it_once(cache, folder, monkeypatch):
+    replace = Path.replace
+
+    def overtaken(self, target):
+        monkeypatch.setattr(Path, "replace", replace)
+        cache.keep_sealed(block_id(1), bytes(300))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", overtaken)
+    cache.keep_sealed(block_id(1), bytes(300))
+    cache.keep_sealed(block_id(2), bytes(300))
+    cache.keep_sealed(block_id(3), bytes(300))
+    assert files(folder) == ["01", "02", "03"]
+
+
 def test_the_disk_is_bounded_and_forgets_what_was_read_longest_ago(cache, folder):
     for n in (1, 2, 3):
         cache.keep_sealed(block_id(n), bytes(280))

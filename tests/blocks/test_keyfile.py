@@ -1,9 +1,11 @@
+import base64
 import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,7 +119,7 @@ def test_a_key_that_cannot_be_read_is_told(folder):
         b"[1]",
         b"{}",
         b"\xff\xfe",
-        b'{"version": 2, "master": ""}',
+        b'{"version": 2, "master": "%s"}' % KEYS.master.hex().encode(),
         b'{"version": 1, "master": 5}',
         b'{"version": 1, "master": "00"}',
         b"[" * 4096,
@@ -199,6 +201,18 @@ def test_a_wrong_word_is_named():
     words[2] = "AAAAAAAA"
     with pytest.raises(KeyRefused, match="word 3 of"):
         parse_recovery_text(" ".join(words))
+
+
+def test_words_of_a_newer_tgdav_are_told():
+    content = b"\x02" + KEYS.master
+    letters = base64.b32encode(content + blake3(content).digest(2)).decode()
+    words = [letters[i : i + 7] for i in range(0, 56, 7)]
+    checks = [
+        base64.b32encode(blake3(bytes([n]) + word.encode()).digest()).decode()[0]
+        for n, word in enumerate(words)
+    ]
+    with pytest.raises(KeyRefused, match="do not belong together"):
+        parse_recovery_text(" ".join(map("".join, zip(words, checks, strict=True))))
 
 
 def test_words_in_another_order_are_told():

@@ -183,10 +183,15 @@ def test_an_exchanged_field_does_not_open(wrapped, field):
         unwrap(json.dumps(mixed).encode(), "correct horse")
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"[" * 4000, b"\xff", b'"x"', b"{}" + b" " * 9999])
+@pytest.mark.parametrize("content", [b"", b"[]", b"[" * 4000, b"\xff", b'"x"', b"{}"])
 def test_what_is_no_wrapped_key_is_refused(content):
     with pytest.raises(KeyRefused, match="damaged"):
         unwrap(content, "correct horse")
+
+
+def test_a_wrapped_key_of_any_length_is_not_read(wrapped):
+    with pytest.raises(KeyRefused, match="damaged"):
+        unwrap(wrapped + b" " * 4096, "correct horse")
 
 
 def test_a_machine_without_the_memory_says_so(wrapped, monkeypatch):

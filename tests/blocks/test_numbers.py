@@ -36,20 +36,32 @@ def test_none_taken_is_none_given(db):
     assert len(Numbers(db, "node").take(0)) == 0
 
 
-def test_threads_never_get_a_number_twice(db):
-    sources = [Numbers(db, "node", range_size=7) for _ in range(2)]
+def take_in_threads(sources, counts):
     taken: list[int] = []
+    start = threading.Barrier(len(sources))
 
     def run(source):
-        for count in (1, 2, 3, 9) * 5:
+        start.wait()
+        for count in counts:
             taken.extend(source.take(count))
 
-    threads = [threading.Thread(target=run, args=(sources[i % 2],)) for i in range(6)]
+    threads = [threading.Thread(target=run, args=(source,)) for source in sources]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return taken
+
+
+def test_threads_never_get_a_number_twice(db):
+    sources = [Numbers(db, "node", range_size=7) for _ in range(2)] * 3
+    taken = take_in_threads(sources, (1, 2, 3, 9) * 5)
     assert len(taken) == len(set(taken)) == 6 * 15 * 5
+
+
+def test_threads_use_a_range_up(db):
+    taken = take_in_threads([Numbers(db, "node", range_size=50)] * 6, [1] * 10)
+    assert sorted(taken) == list(range(1, 61))
 
 
 def take_in_another_process(url, pipe):

@@ -49,7 +49,11 @@ def finished(*args, **more):
 
 
 def read(content, keys=KEYS):
-    return read_pack(lambda offset, size: content[offset : offset + size], len(content), keys)
+    def exactly(offset, size):
+        assert 0 <= offset <= offset + size <= len(content), "a store would raise here"
+        return content[offset : offset + size]
+
+    return read_pack(exactly, len(content), keys)
 
 
 def count():
@@ -177,9 +181,17 @@ def test_parts_of_two_packs_make_none():
     first, _ = finished()
     second, _ = finished(blocks=[(BLOCKS[0][0], *rest) for _, *rest in BLOCKS])
     assert len(first) == len(second)
-    for cut in (len(first) - 10, len(first) - 28, len(first) - 50, len(first) - 200):
+    for cut in (len(first) - 10, len(first) - 20, len(first) - 50, len(first) - 200):
         with pytest.raises(PackDamaged):
             read(first[:cut] + second[cut:])
+
+
+def test_a_pack_without_one_of_its_blocks_is_found_out():
+    content, summary = finished()
+    gone = summary.entries[2]
+    end = gone.offset + gone.sealed_size
+    with pytest.raises(PackDamaged):
+        read(content[: gone.offset] + content[end:])
 
 
 def test_a_store_that_answers_short_is_found_out():
@@ -222,8 +234,7 @@ def seal_by_hand(index, *, index_size=None):
     header, _, _ = write(blocks=[], journal=b"")
     key = AESGCM(KEYS.pack_key(PACK))
     sealed_index = bytes(12) + key.encrypt(bytes(12), index, header + b"index")
-    size = HEADER_SIZE + 10 + len(sealed_index) + 40
-    trailer = size.to_bytes(8) + (index_size or len(sealed_index)).to_bytes(4)
+    trailer = (index_size or len(sealed_index)).to_bytes(4)
     sealed_trailer = bytes(12) + key.encrypt(bytes(12), trailer, header + b"trailer")
     return header + bytes(10) + sealed_index + sealed_trailer
 

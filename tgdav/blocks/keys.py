@@ -91,7 +91,8 @@ class Cost:
     def check(self) -> None:
         """Raise `KeyRefused` if it is too cheap to protect, or would eat the machine."""
         if not (1 <= self.t <= 10 and 64 <= self.m_kib / 1024 <= 1024 and 1 <= self.p <= 16):
-            raise KeyRefused(f"out of bounds: t={self.t} m={self.m_kib}KiB p={self.p}")
+            found = f"t={self.t} m={self.m_kib} KiB p={self.p}"
+            raise KeyRefused(f"the passphrase's cost is out of bounds: {found}")
 
 
 def wrap(master: bytes, passphrase: str, cost: Cost | None = None) -> bytes:
@@ -142,7 +143,6 @@ def _parse(wrapped: bytes) -> tuple[bytes, bytes, bytes, Cost]:
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise KeyRefused("the wrapped key is damaged") from error
-    cost.check()
     if (len(salt), len(nonce), len(ciphertext)) != (16, 12, MASTER_SIZE + 16):
         raise KeyRefused("the wrapped key is damaged")
     return salt, nonce, ciphertext, cost

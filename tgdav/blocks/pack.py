@@ -29,7 +29,7 @@ TAIL = 64 << 10
 """Bytes read at once from a pack's end: most indexes are in there."""
 
 _HEADER = struct.Struct(">8sBB8s16s16s")  # magic, version, aead, key id, drive id, pack id
-_TRAILER = struct.Struct(">QI")  # bytes of the pack, of the sealed index
+_TRAILER = struct.Struct(">I")  # bytes of the sealed index
 _INDEX = struct.Struct(">IIQ")  # entries, bytes of the packed journal, of the journal
 _ENTRY = struct.Struct(">32sII")  # block id, bytes of the sealed block, of the chunk
 _SEALING = NONCE_SIZE + TAG_SIZE
@@ -126,7 +126,7 @@ class PackWriter:
         index += bytes(padded - self._written - len(index) - _SEALING - _TRAILER_SIZE)
         sealed_index = self._seal(index, b"index")
         self._put(sealed_index)
-        self._put(self._seal(_TRAILER.pack(padded, len(sealed_index)), b"trailer"))
+        self._put(self._seal(_TRAILER.pack(len(sealed_index)), b"trailer"))
         return PackSummary(self._written, self._digest.digest(), tuple(self._entries))
 
     def _put(self, data: Buffer) -> None:
@@ -191,10 +191,10 @@ def _read_index(
 
     tail_start = max(0, size - TAIL)
     tail = read(tail_start, size - tail_start)
-    pack_size, index_size = _TRAILER.unpack(opened(tail[-_TRAILER_SIZE:], b"trailer"))
-    if pack_size != size:
-        raise ValueError(f"{size} of {pack_size} bytes")
+    (index_size,) = _TRAILER.unpack(opened(tail[-_TRAILER_SIZE:], b"trailer"))
     start = size - _TRAILER_SIZE - index_size
+    if start < _HEADER.size:
+        raise ValueError(f"an index of {index_size} bytes")
     near = start >= tail_start
     sealed = tail[start - tail_start : -_TRAILER_SIZE] if near else read(start, index_size)
     return start, opened(sealed, b"index")

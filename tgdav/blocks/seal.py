@@ -69,10 +69,11 @@ class _Header(NamedTuple):
     body_size: int
 
     def is_believable(self, sealed_size: int) -> bool:
-        fits = self.body_size == sealed_size - _OVERHEAD and self.size <= LARGEST
-        if self.codec == RAW:
-            return fits and self.size == self.body_size
-        return fits and self.codec == ZSTD and self.size > self.body_size
+        if self.version != VERSION or self.codec not in (RAW, ZSTD):
+            return False
+        if self.codec == RAW and self.size != self.body_size:
+            return False
+        return self.body_size == sealed_size - _OVERHEAD and self.size <= LARGEST
 
 
 class Sealer:
@@ -118,7 +119,7 @@ class Sealer:
         nonce = bytes(frame[:NONCE_SIZE])
         plain = self._masked(block_id, nonce, bytes(frame[NONCE_SIZE:_BODY]))
         header = _Header(*_HEADER.unpack(plain))
-        if header.version != VERSION or not header.is_believable(len(frame)):
+        if not header.is_believable(len(frame)):
             raise _damaged(block_id, "its header cannot be believed")
         try:
             aead = cipher(header.aead, self._keys.sealing_key(block_id))

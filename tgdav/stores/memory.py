@@ -1,4 +1,4 @@
-"""Packs in this process's memory: for tests, and to say what a store must do at least."""
+"""Packs in this process's memory: what a store must do at least, and nothing besides."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,27 +13,30 @@ class MemoryStore:
     def __init__(self, limit: int | None = None) -> None:
         self.limits = Limits(largest_pack=1 << 31, concurrency=8, local=True)
         self._limit = limit
+        self._used = 0
         self._lock = threading.Lock()
         self._packs: dict[Locator, tuple[bytes, str]] = {}
-        self._closed = False
+        self._is_closed = False
 
     def put(self, pack_id: bytes, data: Buffer, caption: str) -> Locator:
-        locator = Locator(pack_id.hex())
+        locator, content = Locator(pack_id.hex()), bytes(data)
+        if len(content) > self.limits.largest_pack:
+            raise StoreError(f"{len(content)} bytes, where {self.limits.largest_pack} may be")
         with self._lock:
             self._require_open()
             if locator not in self._packs:
-                kept = sum(len(content) for content, _ in self._packs.values())
-                if self._limit is not None and kept + len(data) > self._limit:
-                    raise DiskFull(f"{len(data)} bytes do not fit beside {kept} of {self._limit}")
-                self._packs[locator] = (bytes(data), caption)
+                self._take(len(content))
+                self._packs[locator] = (content, caption)
         return locator
 
     def read(self, locator: Locator, offset: int, size: int) -> bytes:
         with self._lock:
             self._require_open()
-            content, _ = self._packs.get(locator, (b"", ""))
-        if offset < 0 or offset + size > len(content) or locator not in self._packs:
-            raise ReplicaMissing(f"{len(content)} bytes where {offset + size} were asked for")
+            content, _ = self._packs.get(locator, (None, ""))
+        if content is None:
+            raise ReplicaMissing(f"{locator}: not there")
+        if offset + size > len(content):
+            raise ReplicaMissing(f"{locator}: {offset + size} of {len(content)} bytes asked for")
         return content[offset : offset + size]
 
     def probe(self, locator: Locator) -> int | None:
@@ -45,7 +48,8 @@ class MemoryStore:
         with self._lock:
             self._require_open()
             for locator in locators:
-                self._packs.pop(locator, None)
+                content, _ = self._packs.pop(locator, (b"", ""))
+                self._used -= len(content)
 
     def scan(self, *, newest_first: bool = True) -> Iterator[Listed]:
         with self._lock:
@@ -56,8 +60,13 @@ class MemoryStore:
 
     def close(self) -> None:
         with self._lock:
-            self._closed = True
+            self._is_closed = True
+
+    def _take(self, size: int) -> None:
+        if self._limit is not None and self._used + size > self._limit:
+            raise DiskFull(f"{size} bytes do not fit beside {self._used} of {self._limit}")
+        self._used += size
 
     def _require_open(self) -> None:
-        if self._closed:
+        if self._is_closed:
             raise StoreError("the store is closed")

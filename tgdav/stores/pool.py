@@ -3,12 +3,24 @@
 Not a `Store`: what it writes is a set of replicas, and repair must see each.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from tgdav.errors import Busy, ContentLost, DiskFull, PackDamaged, StoreBusy, StoreError
+from tgdav.errors import (
+    Busy,
+    ContentLost,
+    DiskFull,
+    PackDamaged,
+    ReplicaMissing,
+    StoreBusy,
+    StoreError,
+    TgdavError,
+)
 from tgdav.stores.base import Buffer, Locator, Store
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +34,7 @@ class Replica:
 Report = Callable[[Replica, Exception], None]
 
 
-def _silence(_replica: Replica, _error: Exception) -> None:
+def _ignore(_replica: Replica, _error: Exception) -> None:
     pass
 
 
@@ -32,17 +44,20 @@ class StorePool:
     def __init__(self, copies: int = 1) -> None:
         self.copies = copies
         """Stores that each pack is promised to."""
-        self.on_bad: Report = _silence
+        self.on_bad: Report = _ignore
         """Told of each replica that a read found missing, damaged or out of reach."""
         self._lock = threading.Lock()
         self._stores: dict[int, Store] = {}
         self._writable: set[int] = set()
 
     def set(self, no: int, store: Store, *, writable: bool) -> None:
-        """Use `store` under this number from now on."""
+        """Use `store` under this number from now on; one that it replaces is closed."""
         with self._lock:
+            replaced = self._stores.get(no, store)
             self._stores[no] = store
             (self._writable.add if writable else self._writable.discard)(no)
+        if replaced is not store:
+            replaced.close()
 
     def drop(self, no: int) -> None:
         """Use this store no more, and close it."""
@@ -72,20 +87,25 @@ class StorePool:
         Those in `present` count. A store that fails is passed over. Raises the last
         failure when no further copy can be had: `StoreBusy`, `StoreError`, `DiskFull`.
         """
-        missing = self.copies - len(set(present))
-        failure: Exception = StoreError(f"{missing} copies more are promised than stores are there")
+        made = len(set(present))
+        failures: dict[int, TgdavError] = {}
         for no, store in self._candidates(present):
-            if missing <= 0:
-                return
+            if made >= self.copies:
+                break
             try:
                 locator = store.put(pack_id, data, caption)
             except (StoreError, Busy, DiskFull) as error:
-                failure = error
+                failures[no] = error
                 continue
-            missing -= 1
+            made += 1
             yield Replica(no, locator)
-        if missing > 0:
-            raise failure
+        if made < self.copies:
+            told = StoreError(
+                f"{self.copies} replicas are promised, and stores for {made} are there"
+            )
+            raise [told, *failures.values()][-1]
+        for no, failure in failures.items():
+            LOG.warning("store %d passed over: %s", no, failure)
 
     def read(
         self,
@@ -97,22 +117,25 @@ class StorePool:
         """`size` bytes at `offset` of the pack, from the nearest replica that has them.
 
         One that is missing, fails, or whose bytes are not `sound`, is reported and the
-        next is asked. Raises `StoreBusy` if only busy ones are left, else `ContentLost`.
+        next is asked. Raises `StoreBusy` if one may have them later, `StoreError` if one
+        is out of reach, and `ContentLost` if all are missing or damaged.
         """
-        busy: StoreBusy | None = None
-        for replica, store in self._nearest(replicas):
+        failures: list[TgdavError] = []
+        for replica in self._nearest(replicas):
             try:
-                data = store.read(replica.locator, offset, size)
+                data = self._store(replica.store).read(replica.locator, offset, size)
                 if sound is None or sound(data):
                     return data
-                self.on_bad(replica, PackDamaged("a replica holds other bytes than were kept"))
+                raise PackDamaged(f"{replica.locator}: other bytes than were kept")
             except StoreBusy as error:
-                busy = error
-            except StoreError as error:
+                failures.append(error)
+            except (StoreError, PackDamaged) as error:
+                failures.append(error)
                 self.on_bad(replica, error)
-        raise busy or ContentLost(f"none of {len(replicas)} replicas has the bytes")
+        raise _summed_up(failures)
 
     def close(self) -> None:
+        """Drop every store."""
         for no in self.numbers():
             self.drop(no)
 
@@ -120,7 +143,22 @@ class StorePool:
         with self._lock:
             return [(no, self._stores[no]) for no in sorted(self._writable) if no not in present]
 
-    def _nearest(self, replicas: Sequence[Replica]) -> list[tuple[Replica, Store]]:
-        with self._lock:
-            found = [(r, self._stores[r.store]) for r in replicas if r.store in self._stores]
-        return sorted(found, key=lambda pair: not pair[1].limits.local)
+    def _nearest(self, replicas: Sequence[Replica]) -> list[Replica]:
+        return sorted(replicas, key=lambda replica: not self.is_local(replica.store))
+
+    def _store(self, no: int) -> Store:
+        store = self._stores.get(no)
+        if store is None:
+            raise StoreError(f"store {no} is not at hand")
+        return store
+
+
+def _summed_up(failures: Sequence[TgdavError]) -> TgdavError:
+    """What to say when no replica could be read: the kindest that is true of one."""
+    for error in failures:
+        if isinstance(error, StoreBusy):
+            return error
+    for error in failures:
+        if isinstance(error, StoreError) and not isinstance(error, ReplicaMissing):
+            return error
+    return ContentLost(f"none of {len(failures)} replicas has the bytes")

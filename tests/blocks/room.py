@@ -1,0 +1,133 @@
+"""A vault on real parts in a folder, which a test may close and open again."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, insert, select
+
+from tgdav.blocks import drive
+from tgdav.blocks.budget import Budget
+from tgdav.blocks.cache import BlockCache
+from tgdav.blocks.chunker import ChunkSizes
+from tgdav.blocks.keys import Keys
+from tgdav.blocks.seal import AES_GCM
+from tgdav.blocks.tables import stores
+from tgdav.blocks.vault import Draft, Extent, Vault, VaultSizes
+from tgdav.db import Database
+from tgdav.stores.base import Store
+from tgdav.stores.directory import DirectoryStore
+from tgdav.stores.memory import MemoryStore
+from tgdav.stores.pool import StorePool
+
+CHUNKS = ChunkSizes(min=1024, average=4096, max=16384)
+"""Files of a few hundred KiB have then as many blocks as real ones of a few hundred MiB."""
+SIZES: dict[str, Any] = {
+    "pack_size": 128 << 10,
+    "small_save": 64 << 10,
+    "pending_limit": 8 << 10,
+    "looked_up": 2048,
+    "staging_limit": 16 << 20,
+    "spool_limit": 16 << 20,
+    "window": 16 << 10,
+    "piece": 1024,
+    "tick_s": 0.01,
+    "refresh_s": 0.01,
+    "patience_s": 0.05,
+}
+KEYS = Keys(bytes(range(32)))
+SPOOL, FIRST_STORE = 1, 2
+
+
+class Room:
+    """Its stores outlive its vaults, as stores do; the vault is the one opened last."""
+
+    def __init__(self, db: Database, folder: Path) -> None:
+        self.db = db
+        self.folder = folder
+        self.spool = DirectoryStore.make(folder / "spool")
+        self.stores: dict[int, Store] = {FIRST_STORE: MemoryStore()}
+        self.vaults: list[Vault] = []
+        self.budget: Budget
+        self.pool: StorePool
+        self.drive = db.write(lambda c: drive.make(c, KEYS.key_id, AES_GCM, CHUNKS))
+        self.record_store(SPOOL, "spool")
+        self.record_store(FIRST_STORE, "memory")
+
+    def record_store(self, no: int, kind: str, state: str = "active") -> None:
+        row = {"no": no, "kind": kind, "settings": "{}", "state": state, "added_ns": 0}
+        self.db.write(lambda c: c.execute(insert(stores), row))
+
+    def open(
+        self,
+        *,
+        copies: int = 1,
+        budget: int = 8 << 20,
+        cache: int = 1 << 20,
+        disk_cache: int = 0,
+        sizes: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Vault:
+        """A vault as a new process would have it."""
+        self.pool = StorePool(copies)
+        for no, store in self.stores.items():
+            self.pool.set(no, store, writable=True)
+        self.budget = Budget(budget)
+        vault = Vault(
+            self.db,
+            KEYS,
+            self.drive,
+            pool=self.pool,
+            spool=self.spool,
+            spool_no=SPOOL,
+            cache=BlockCache(cache, self.folder / "cache", disk_cache),
+            budget=self.budget,
+            sizes=VaultSizes(**SIZES | (sizes or {})),
+            **options,
+        )
+        self.vaults.append(vault)
+        return vault
+
+    @property
+    def vault(self) -> Vault:
+        return self.vaults[-1]
+
+    def close(self) -> None:
+        for vault in self.vaults:
+            vault.close(grace_s=5)
+
+    def draft(self, content: bytes, *, announced: bool = True, step: int = 5000) -> Draft:
+        with self.vault.writer(len(content) if announced else None) as writer:
+            for at in range(0, len(content), step):
+                writer.write(content[at : at + step])
+            return writer.finish()
+
+    def publish(self, draft: Draft) -> list[Extent]:
+        rows = self.db.write(lambda c: self.vault.adopt(c, draft))
+        return [Extent(*row) for row in rows]
+
+    def save(self, content: bytes, **options: Any) -> list[Extent]:
+        return self.publish(self.draft(content, **options))
+
+    def read(self, extents: Iterable[Extent], start: int = 0, stop: int | None = None) -> bytes:
+        extents = list(extents)
+        end = sum(extent.size for extent in extents)
+        reader = self.vault.reader(iter(extents), start, end if stop is None else stop)
+        try:
+            return b"".join(reader)
+        finally:
+            reader.close()
+
+    def rows(self, table: Any) -> int:
+        """How many rows a table has."""
+        with self.db.read() as connection:
+            return connection.scalars(select(func.count()).select_from(table)).one()
+
+    def column(self, column: Any) -> list[Any]:
+        """All values of a column, sorted."""
+        with self.db.read() as connection:
+            return sorted(connection.scalars(select(column)).all())
+
+    def spooled_files(self) -> list[str]:
+        """Names of all files in the spool but its marker, the unfinished ones too."""
+        return sorted(path.name for path in (self.folder / "spool").glob("??/*"))

@@ -1,0 +1,561 @@
+import errno
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+
+from tests.contracts.store import THREADS, StoreContract, captions, content, in_threads, pack_id
+from tgdav.errors import DiskFull, ReplicaMissing, StoreError
+from tgdav.stores import packfile
+from tgdav.stores.base import Locator
+from tgdav.stores.directory import MARKER, DirectoryStore
+from tgdav.stores.packfile import TRAILER, caption_in, trailer_of
+
+LONG_AGO = (1_000_000_000, 1_000_000_000)
+
+
+class TestDirectoryStore(StoreContract):
+    @contextmanager
+    def make_store(self) -> Iterator[DirectoryStore]:
+        with TemporaryDirectory() as folder:
+            yield DirectoryStore.make(Path(folder) / "store")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(folder: Path) -> DirectoryStore:
+    return DirectoryStore.make(folder)
+
+
+def files(folder: Path) -> list[str]:
+    """What lies in the shelves, part or whole."""
+    return sorted(str(path.relative_to(folder)) for path in folder.glob("??/*"))
+
+
+# Files and formats.
+
+
+def test_golden_bytes_of_a_pack_file(store: DirectoryStore, folder: Path):
+    locator = store.put(bytes(range(0xA0, 0xB0)), b"sealed", "tgdav1 pack")
+    assert locator == "a0/a0a1a2a3a4a5a6a7a8a9aaabacadaeaf.pack"
+    assert (folder / locator).read_bytes() == b"sealedtgdav1 pack" + bytes(237) + b"tgdavcp1"
+    assert files(folder) == [locator]
+
+
+@settings(max_examples=50, deadline=None)
+@given(caption=captions)
+def test_a_trailer_gives_its_caption_back(caption: str):
+    trailer = trailer_of(caption)
+    assert len(trailer) == TRAILER
+    assert caption_in(trailer) == caption
+
+
+@pytest.mark.parametrize("caption", ["x" * 201, "ü"])
+def test_a_caption_that_does_not_fit_is_refused_and_leaves_nothing(
+    store: DirectoryStore, folder: Path, caption: str
+):
+    with pytest.raises(ValueError, match=r"caption|ascii"):
+        store.put(pack_id(1), b"1", caption)
+    assert files(folder) == []
+
+
+def test_a_damaged_caption_harms_no_block(store: DirectoryStore, folder: Path):
+    locator = store.put(pack_id(1), content(1), "a caption")
+    with (folder / locator).open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"???")
+    assert store.read(locator, 0, 1000) == content(1)
+    assert [(listed.caption, listed.size) for listed in store.scan()] == [("", 1000)]
+
+
+def test_a_file_cut_off_has_fewer_bytes_and_a_put_makes_it_whole(
+    store: DirectoryStore, folder: Path
+):
+    locator = store.put(pack_id(1), content(1), "a caption")
+    for length in (700, 100, 0):
+        os.truncate(folder / locator, length)
+        with pytest.raises(ReplicaMissing):
+            store.read(locator, 0, 1000)
+        assert store.put(pack_id(1), content(1), "a caption") == locator
+        assert store.read(locator, 0, 1000) == content(1)
+
+
+def test_what_others_put_in_the_folder_is_left_alone(store: DirectoryStore, folder: Path):
+    locator = store.put(bytes.fromhex("ab01"), content(1), "")
+    for name in ("lost+found/x", "ab/notes.txt", "ab/cd01.pack", "ab/._ab01.pack", "AB/AB02.pack"):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(1000))
+    (folder / "lost+found").chmod(0)
+    assert [listed.locator for listed in store.scan()] == [locator]
+    assert store.used() == 1000 + TRAILER
+
+
+@pytest.mark.parametrize(
+    "locator",
+    [
+        "",
+        "ab",
+        "ab/",
+        "../secret.pack",
+        "ab/../secret.pack",
+        "ab/../../ab/ab.pack",
+        "/etc/passwd",
+        "ab/cdef.pack",
+        "ab/ABCD.pack",
+        "ab/abcd",
+        "ab/abcd.pack\n",
+        "ab/abcd.pack/..",
+        "ab/ab\0.pack",
+    ],
+)
+def test_a_locator_leads_nowhere_but_to_a_pack(
+    store: DirectoryStore, folder: Path, locator: Locator
+):
+    (folder / "ab").mkdir()
+    for path in ("secret.pack", "ab/abcd", "../secret.pack"):
+        (folder / path).write_bytes(bytes(1000))
+    before = sorted(folder.parent.rglob("*"))
+    assert store.probe(locator) is None
+    for read in (lambda: store.read(locator, 0, 1), lambda: store.mapped(locator)):
+        with pytest.raises(ReplicaMissing):
+            read()
+    store.delete([locator])
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_a_mapped_pack_outlives_its_deletion(store: DirectoryStore):
+    locator = store.put(pack_id(1), content(1, 100_000), "")
+    empty = store.put(pack_id(2), b"", "")
+    mapped = store.mapped(locator)
+    store.delete([locator, empty])
+    assert mapped == content(1, 100_000)
+    with pytest.raises(ReplicaMissing):
+        store.mapped(locator)
+
+
+def test_files_are_for_the_owner_only(store: DirectoryStore, folder: Path):
+    locator = store.put(pack_id(1), b"1", "")
+    modes = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+    assert modes[folder] == modes[(folder / locator).parent] == 0o700
+    assert modes[folder / locator] == modes[folder / MARKER] == 0o600
+
+
+def test_two_stores_on_one_folder_see_each_other_at_once(store: DirectoryStore, folder: Path):
+    other = DirectoryStore(folder)
+    locator = store.put(pack_id(1), content(1), "")
+    assert other.read(locator, 0, 1000) == content(1)
+    store.delete([locator])
+    assert other.probe(locator) is None
+    with pytest.raises(ReplicaMissing):
+        other.read(locator, 0, 1)
+    assert other.put(pack_id(1), content(1), "") == locator
+    assert store.read(locator, 0, 1000) == content(1)
+
+
+# A folder that is not there.
+
+
+CALLS: dict[str, Callable[[DirectoryStore, Locator], object]] = {
+    "put": lambda store, _: store.put(pack_id(2), content(2), ""),
+    "put again": lambda store, _: store.put(pack_id(1), content(1), ""),
+    "create": lambda store, _: store.create(pack_id(2), ""),
+    "read": lambda store, locator: store.read(locator, 0, 1),
+    "mapped": lambda store, locator: store.mapped(locator),
+    "probe": lambda store, locator: store.probe(locator),
+    "delete": lambda store, locator: store.delete([locator]),
+    "scan": lambda store, _: next(store.scan()),
+    "used": lambda store, _: store.used(),
+    "sweep": lambda store, _: store.sweep(),
+}
+
+
+def refuses(call: Callable[[], object]) -> str:
+    """What the `StoreError` says that `call` raises."""
+    with pytest.raises(StoreError) as told:
+        call()
+    assert not isinstance(told.value, ReplicaMissing)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("unmounted", ["gone", "empty"])
+def test_a_folder_that_vanished_is_no_empty_store(
+    store: DirectoryStore, folder: Path, name: str, unmounted: str
+):
+    locator = store.put(pack_id(1), content(1), "")
+    folder.rename(folder.with_name("away"))
+    if unmounted == "empty":
+        folder.mkdir()
+    assert str(folder) in refuses(lambda: CALLS[name](store, locator))
+    if unmounted == "empty":
+        assert list(folder.iterdir()) == []
+        folder.rmdir()
+    folder.with_name("away").rename(folder)
+    CALLS[name](store, locator)
+
+
+def test_a_folder_that_was_not_there_at_start_works_when_it_comes(folder: Path):
+    store = DirectoryStore(folder)
+    refuses(lambda: store.put(pack_id(1), content(1), ""))
+    assert not folder.exists()
+    DirectoryStore.make(folder)
+    locator = store.put(pack_id(1), content(1), "")
+    assert store.read(locator, 0, 1000) == content(1)
+
+
+def test_a_folder_that_vanishes_during_a_scan_ends_it_with_an_error(
+    store: DirectoryStore, folder: Path
+):
+    for n in range(3):
+        store.put(pack_id(n), content(n), "")
+    scan = store.scan()
+    next(scan)
+    folder.rename(folder.with_name("away"))
+    refuses(lambda: next(scan))
+
+
+def test_a_pack_in_the_making_when_the_folder_vanishes_is_not_kept(
+    store: DirectoryStore, folder: Path
+):
+    with store.create(pack_id(1), "") as sink:
+        sink.write(b"some")
+        folder.rename(folder.with_name("away"))
+        folder.mkdir()
+        refuses(sink.keep)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_store_is_made_where_nothing_was_and_where_one_is(tmp_path: Path):
+    folder = tmp_path / "not" / "there" / "yet"
+    locator = DirectoryStore.make(folder).put(pack_id(1), content(1), "")
+    assert DirectoryStore.make(folder).read(locator, 0, 1000) == content(1)
+
+
+def test_where_no_store_can_be_made_is_said(tmp_path: Path):
+    (tmp_path / "file").touch()
+    assert "file" in refuses(lambda: DirectoryStore.make(tmp_path / "file" / "store"))
+
+
+# Durability.
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What the disk is told that decides what a power cut leaves, in order."""
+    told: list[tuple[str, str]] = []
+    fsync, replace, mkdir = os.fsync, Path.replace, Path.mkdir
+
+    def spy_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        told.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    def spy_replace(self: Path, target: Path) -> Path:
+        told.append(
+            ("fsynced and renamed" if told[-1] == ("fsync", str(self)) else "renamed", str(target))
+        )
+        return replace(self, target)
+
+    def spy_mkdir(self: Path, *args: object, **options: object) -> None:
+        mkdir(self, *args, **options)  # type: ignore[arg-type]
+        told.append(("mkdir", str(self)))
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(Path, "replace", spy_replace)
+    monkeypatch.setattr(Path, "mkdir", spy_mkdir)
+    return told
+
+
+def test_a_kept_pack_outlives_the_power(
+    store: DirectoryStore, folder: Path, steps: list[tuple[str, str]]
+):
+    path = folder / store.put(pack_id(1), content(1), "")
+    assert [steps[0], steps[1], *steps[-2:]] == [
+        ("mkdir", str(path.parent)),
+        ("fsync", str(folder)),
+        ("fsynced and renamed", str(path)),
+        ("fsync", str(path.parent)),
+    ]
+
+
+def test_a_pack_found_there_outlives_the_power_too(
+    store: DirectoryStore, folder: Path, steps: list[tuple[str, str]]
+):
+    """The one who kept it may have been killed between the rename and the fsync."""
+    path = folder / store.put(pack_id(1), content(1), "")
+    steps.clear()
+    DirectoryStore(folder).put(pack_id(1), content(1), "")
+    assert ("fsync", str(folder)) in steps
+    assert ("fsync", str(path.parent)) in steps
+
+
+def test_a_store_made_outlives_the_power(tmp_path: Path, steps: list[tuple[str, str]]):
+    DirectoryStore.make(tmp_path / "a" / "b")
+    assert steps == [
+        ("mkdir", str(tmp_path / "a")),
+        ("fsync", str(tmp_path)),
+        ("mkdir", str(tmp_path / "a" / "b")),
+        ("fsync", str(tmp_path / "a")),
+        ("fsync", str(tmp_path / "a" / "b")),
+    ]
+
+
+def test_a_disk_that_does_not_sync_has_not_kept(
+    store: DirectoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert "Input/output" in refuses(lambda: store.put(pack_id(1), b"1", ""))
+    assert files(folder) == []
+
+
+def test_a_file_system_that_syncs_no_folders_is_no_error(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+):
+    fsync = os.fsync
+
+    def fsync_files_only(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync_files_only)
+    assert store.probe(store.put(pack_id(1), b"1", "")) == 1
+
+
+# Disks that are full.
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("room", [0, 500, 1000, 1100])
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    store: DirectoryStore,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    room: int,
+):
+    write, left = os.write, [room]
+
+    def bounded(descriptor: int, data: memoryview) -> int:
+        if not left[0]:
+            raise OSError(number, os.strerror(number))
+        done = write(descriptor, data[: left[0]])
+        left[0] -= done
+        return done
+
+    kept = store.put(pack_id(1), content(1), "")
+    monkeypatch.setattr(packfile.os, "write", bounded)
+    with pytest.raises(DiskFull):
+        store.put(pack_id(2), content(2), "")
+    assert files(folder) == [kept]
+    left[0] = 10_000
+    assert store.read(store.put(pack_id(2), content(2), ""), 0, 1000) == content(2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_that_really_is_full(tmp_path: Path):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this root may not mount")
+    try:
+        store = DirectoryStore.make(tmp_path / "store")
+        locator = store.put(pack_id(1), content(1, 600_000), "")
+        with pytest.raises(DiskFull):
+            store.put(pack_id(2), content(2, 600_000), "")
+        with store.create(pack_id(3), "") as sink:
+            sink.write(bytes(300_000))
+            with pytest.raises(DiskFull):
+                sink.write(bytes(300_000))
+        assert files(tmp_path / "store") == [locator]
+        store.delete([locator])
+        store.put(pack_id(2), content(2, 600_000), "")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+# Packs written as they grow.
+
+
+def test_a_pack_is_seen_when_it_is_kept_and_not_before(store: DirectoryStore, folder: Path):
+    with store.create(pack_id(1), "a caption") as sink:
+        for start in range(0, 1000, 300):
+            sink.write(content(1)[start : start + 300])
+            assert list(store.scan()) == []
+        locator = sink.keep()
+    assert store.read(locator, 0, 1000) == content(1)
+    assert [listed.caption for listed in store.scan()] == ["a caption"]
+    assert files(folder) == [locator]
+
+
+def test_a_pack_that_is_not_kept_leaves_nothing(store: DirectoryStore, folder: Path):
+    with store.create(pack_id(1), "") as sink:
+        sink.write(b"some")
+    assert files(folder) == []
+
+    def write_and_fail() -> None:
+        with store.create(pack_id(2), "") as sink:
+            sink.write(b"some")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
+    assert files(folder) == []
+
+
+def test_no_file_stays_open(store: DirectoryStore):
+    before = os.listdir("/proc/self/fd")
+    locator = store.put(pack_id(1), content(1), "")
+    mapped = store.mapped(locator)
+    store.read(locator, 0, 1000)
+    store.probe(locator)
+    next(store.scan())
+    store.sweep()
+    with store.create(pack_id(2), "") as sink:
+        sink.write(b"some")
+    del mapped
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_many_packs_grow_at_once(store: DirectoryStore):
+    start = threading.Barrier(THREADS)
+
+    def work(thread: int) -> Locator:
+        with store.create(pack_id(thread), str(thread)) as sink:
+            start.wait()
+            for _ in range(50):
+                sink.write(content(thread))
+            return sink.keep()
+
+    for thread, locator in enumerate(in_threads(work)):
+        assert store.read(locator, 0, 50_000) == content(thread) * 50
+    assert {listed.caption for listed in store.scan()} == {str(n) for n in range(THREADS)}
+
+
+HALF_WRITTEN = """
+import sys
+from pathlib import Path
+from tgdav.stores.directory import DirectoryStore
+with DirectoryStore(Path(sys.argv[1])).create(b"abc", "") as sink:
+    sink.write(b"half")
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_sweep_removes_what_the_dead_left_and_nothing_of_the_living(
+    store: DirectoryStore, folder: Path
+):
+    kept = store.put(pack_id(1), content(1), "")
+    writing = subprocess.Popen(
+        [sys.executable, "-c", HALF_WRITTEN, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with writing:
+        assert writing.stdout is not None
+        assert writing.stdout.readline() == b"written\n"
+        (theirs,) = folder.glob("??/.*.part")
+        os.utime(theirs, LONG_AGO)
+        with store.create(pack_id(2), "") as sink:
+            (ours,) = set(folder.glob("??/.*.part")) - {theirs}
+            os.utime(ours, LONG_AGO)
+            store.sweep()
+            assert theirs.exists()
+            locator = sink.keep()
+        writing.kill()
+    store.sweep()
+    assert files(folder) == sorted([kept, locator])
+
+
+def test_sweep_leaves_what_is_younger_than_itself(store: DirectoryStore, folder: Path):
+    """Its owner may be about to lock it."""
+    store.put(pack_id(1), content(1), "")
+    part = next(folder.glob("??")) / ".ab.12345678.part"
+    part.touch()
+    store.sweep()
+    assert part.exists()
+    os.utime(part, LONG_AGO)
+    store.sweep()
+    assert not part.exists()
+
+
+def test_where_files_cannot_be_locked_sweep_goes_by_age(
+    store: DirectoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(packfile.fcntl, "flock", refuse)
+    with store.create(pack_id(1), "") as sink:
+        store.sweep()
+        locator = sink.keep()
+    part = (folder / locator).with_name(".ab.12345678.part")
+    part.touch()
+    os.utime(part, LONG_AGO)
+    store.sweep()
+    assert files(folder) == [locator]
+
+
+# How much there is.
+
+
+def test_used_counts_what_is_kept(store: DirectoryStore, folder: Path):
+    assert store.used() == 0
+    first = store.put(pack_id(1), bytes(1000), "")
+    second = store.put(pack_id(2), bytes(500), "")
+    store.put(pack_id(2), bytes(500), "")
+    assert store.used() == DirectoryStore(folder).used() == 1500 + 2 * TRAILER
+    os.truncate(folder / second, 600)
+    again = DirectoryStore(folder)
+    assert again.used() == 1000 + TRAILER + 600
+    again.put(pack_id(2), bytes(500), "")
+    again.delete([first, first])
+    assert again.used() == DirectoryStore(folder).used() == 500 + TRAILER
+
+
+def test_used_holds_when_many_put_and_delete(store: DirectoryStore, folder: Path):
+    def work(thread: int) -> None:
+        for n in range(20):
+            locator = store.put(pack_id(thread % 4), bytes(100 * (thread % 4)), "")
+            assert store.used() >= 0
+            if n % 3 == 0:
+                store.delete([locator])
+
+    in_threads(work)
+    assert store.used() == DirectoryStore(folder).used()
+
+
+def test_close_waits_for_a_put(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch):
+    fsync, begun, go_on = os.fsync, threading.Event(), threading.Event()
+
+    def slow_fsync(descriptor: int) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow_fsync)
+    with ThreadPoolExecutor() as threads:
+        putting = threads.submit(store.put, pack_id(1), content(1), "")
+        assert begun.wait(20)
+        closing = threads.submit(store.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.1)
+        go_on.set()
+        closing.result(20)
+        assert putting.done()
+        assert putting.result()

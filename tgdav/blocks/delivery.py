@@ -1,0 +1,188 @@
+"""Packs out of the spool into the stores, and the spool's own tidying.
+
+Put, record the replica, drop the spool's row, delete the file: in this order, so that
+a crash between any two leaves at worst a file too many, which `sweep` finds.
+"""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+from blake3 import blake3
+from sqlalchemy import Connection, bindparam, delete, select
+
+from tgdav.blocks import index
+from tgdav.blocks.index import NewBlock, NewPack
+from tgdav.blocks.pack import parse_caption, read_pack
+from tgdav.blocks.tables import packs, replicas, stores
+from tgdav.blocks.workshop import Workshop
+from tgdav.errors import PackDamaged, ReplicaMissing
+from tgdav.stores.base import Listed, Locator
+from tgdav.stores.pool import Replica
+
+LOG = logging.getLogger(__name__)
+
+_SPOOLED = (
+    select(
+        packs.c.no,
+        packs.c.pack_id,
+        packs.c.size,
+        packs.c.digest,
+        packs.c.caption,
+        replicas.c.locator,
+    )
+    .join(replicas, replicas.c.pack == packs.c.no)
+    .where(replicas.c.store == bindparam("of_store"))
+    .order_by(packs.c.no)
+)
+_OTHERS = (
+    select(replicas.c.store)
+    .join(stores, stores.c.no == replicas.c.store)
+    .where(
+        replicas.c.pack == bindparam("of_pack"),
+        replicas.c.store != bindparam("of_store"),
+        replicas.c.state == index.SOUND,
+        stores.c.state == "active",
+        stores.c.kind != "spool",
+    )
+)
+_DROP = delete(replicas).where(
+    replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store")
+)
+_RECORDED = select(packs.c.no).where(packs.c.pack_id == bindparam("of_pack_id"))
+_HAVING = select(replicas.c.store).where(replicas.c.pack == bindparam("of_pack"))
+
+
+class Spooled(NamedTuple):
+    """A recorded pack that the spool has."""
+
+    no: int
+    pack_id: bytes
+    size: int
+    digest: bytes
+    caption: str
+    locator: Locator
+
+
+class Delivery:
+    """Empties one spool; under a lease."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._spool = workshop.spool
+        self._threads = ThreadPoolExecutor(workshop.sizes.deliveries, thread_name_prefix="delivery")
+
+    def close(self) -> None:
+        """Begin nothing more; what is under way ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def waiting(self) -> list[Spooled]:
+        """The packs in the spool, oldest first."""
+        with self._workshop.db.read() as connection:
+            rows = connection.execute(_SPOOLED, {"of_store": self._spool.no})
+            return [Spooled(*row) for row in rows]
+
+    def deliver(self, waiting: Iterable[Spooled]) -> None:
+        """Put these packs into the stores at once; try each, then raise an error, if any.
+
+        One of a store before one of a pack, as it says more about the packs to come.
+
+        What could not be put waits on in the spool. Raises `StoreBusy`, `StoreError`,
+        `PackDamaged`, `DatabaseBusy`.
+        """
+        under_way = [self._threads.submit(self._deliver, pack) for pack in waiting]
+        errors = [error for future in under_way if (error := future.exception())]
+        for error in sorted(errors, key=lambda error: isinstance(error, PackDamaged)):
+            raise error
+
+    def sweep(self) -> None:
+        """Settle the spool's packs that no row says it has, after a crash.
+
+        One that is recorded was delivered: the file goes. One that is not is recorded
+        with the blocks that only it has: it may be all that is left of a newer database,
+        and its blocks need not be sent again. Packs of running saves are left alone.
+        """
+        known = {pack.locator for pack in self.waiting()}
+        for listed in self._spool.store.scan():
+            said = parse_caption(listed.caption)
+            is_ours = said is not None and said.drive_id == self._workshop.drive.drive_id
+            if listed.locator not in known and said and is_ours:
+                self._settle(listed, said.pack_id)
+
+    def _deliver(self, pack: Spooled) -> None:
+        try:
+            self._put(pack)
+        except (PackDamaged, ReplicaMissing):
+            replica = Replica(self._spool.no, pack.locator)
+            if not self._workshop.db.write(
+                lambda connection: _is_there(connection, pack.no, replica)
+            ):
+                return  # another process has delivered it meanwhile
+            self._workshop.db.write(lambda connection: index.suspect(connection, replica))
+            raise
+        self._drop(pack)
+
+    def _put(self, pack: Spooled) -> None:
+        with self._workshop.db.read() as connection:
+            told = {"of_pack": pack.no, "of_store": self._spool.no}
+            present = connection.scalars(_OTHERS, told).all()
+        data = self._spool.content(pack.locator)
+        if blake3(data).digest() != pack.digest:
+            raise PackDamaged(f"pack {pack.pack_id.hex()}: damaged in the spool")
+        for replica in self._workshop.pool.put(pack.pack_id, data, pack.caption, present=present):
+            self._workshop.db.write(partial(_record, pack.no, replica))
+
+    def _drop(self, pack: Spooled) -> None:
+        told = {"of_pack": pack.no, "of_store": self._spool.no}
+        self._workshop.db.write(lambda connection: connection.execute(_DROP, told))
+        self._spool.discard(pack.locator)
+        self._workshop.backlog.add(spooled=-pack.size)
+
+    def _settle(self, listed: Listed, pack_id: bytes) -> None:
+        if self._spool.is_at_work_on(pack_id):
+            return
+        with self._workshop.db.read() as connection:
+            no = connection.scalars(_RECORDED, {"of_pack_id": pack_id}).one_or_none()
+            keepers = connection.scalars(_HAVING, {"of_pack": no}).all()
+        if no is not None and keepers:
+            if self._spool.no not in keepers:
+                self._spool.discard(listed.locator)
+            return
+        try:
+            self._adopt(listed)
+        except PackDamaged as error:
+            LOG.warning("spool: left alone, as nothing is known of it: %s", error)
+
+    def _adopt(self, listed: Listed) -> None:
+        """Record a pack, and those of its blocks that are recorded nowhere."""
+        data = self._spool.content(listed.locator)
+        contents = read_pack(
+            lambda offset, size: bytes(data[offset : offset + size]),
+            listed.size,
+            self._workshop.keys,
+        )
+        no = self._spool.numbers.take()[0]
+        numbers = self._workshop.numbers.take(len(contents.entries))
+        pack = NewPack(no, contents.pack_id, listed.size, blake3(data).digest(), listed.caption)
+        blocks = [
+            NewBlock(number, entry.block_id, entry.size, entry.sealed_size, no, entry.offset)
+            for number, entry in zip(numbers, contents.entries, strict=True)
+        ]
+
+        def work(connection: Connection) -> None:
+            known = index.find(connection, [block.block_id for block in blocks])
+            index.record_pack(connection, pack, [Replica(self._spool.no, listed.locator)])
+            index.record_blocks(connection, blocks, known)
+
+        self._workshop.db.write(work)
+        LOG.info("pack %s: found in the spool and recorded", contents.pack_id.hex())
+
+
+def _record(pack: int, replica: Replica, connection: Connection) -> None:
+    index.record_replica(connection, pack, replica)
+
+
+def _is_there(connection: Connection, pack: int, replica: Replica) -> bool:
+    return replica.store in connection.scalars(_HAVING, {"of_pack": pack}).all()

@@ -1,0 +1,71 @@
+"""A save that is complete but not published: which blocks, in order. Pure.
+
+Compact, as a file of a tebibyte has a million blocks: 44 bytes for each.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+ID_SIZE = 32
+
+
+class Piece(NamedTuple):
+    """One chunk of the content, in order: the id and the bytes of its block."""
+
+    block_id: bytes
+    size: int
+
+
+class Pending(NamedTuple):
+    """A sealed block that is recorded nowhere; publishing the draft stages it."""
+
+    no: int
+    block_id: bytes
+    size: int
+    sealed: bytes
+
+
+class Pieces:
+    """The chunks of a save as they come, with their blocks' numbers."""
+
+    __slots__ = ("_ids", "numbers", "size", "sizes")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.numbers = array("q")
+        self.sizes = array("I")
+        self._ids = bytearray()
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[Piece]:
+        for at, size in enumerate(self.sizes):
+            yield Piece(bytes(self._ids[at * ID_SIZE : (at + 1) * ID_SIZE]), size)
+
+    def append(self, no: int, block_id: bytes, size: int) -> None:
+        self.numbers.append(no)
+        self.sizes.append(size)
+        self._ids += block_id
+        self.size += size
+
+    def renumber(self, numbers: Mapping[int, int]) -> None:
+        """Name by its recorded number each block that turned out to have one already."""
+        if numbers:
+            self.numbers = array("q", (numbers.get(no, no) for no in self.numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a writer hands over. Publishing it does not change it."""
+
+    pieces: Pieces
+    pending: tuple[Pending, ...]
+    hold_id: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content."""
+        return self.pieces.size

@@ -1,0 +1,129 @@
+"""Blocks by number, opened and verified, from wherever they are nearest.
+
+Memory, then sealed on this disk, then staged, then the replicas. Blocks that lie side
+by side in one pack cost one read of a store.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from tgdav.blocks import index, staging
+from tgdav.blocks.index import Located
+from tgdav.blocks.workshop import Workshop
+from tgdav.errors import BlockDamaged, ContentLost
+
+ATTEMPTS = 3
+"""Looks at where a block is: it may be packed, and its pack be flushed, meanwhile."""
+
+Run = Mapping[int, Located]
+"""Blocks by number to be fetched at once: side by side in one pack, or one alone."""
+
+
+class _Gone(Exception):
+    """The block is not staged any more."""
+
+
+def fetch(workshop: Workshop, run: Run) -> dict[int, bytes]:
+    """The run's chunks by number.
+
+    Raises `ContentLost` if no sound replica of one is left, `StoreBusy`, `StoreError`.
+    """
+    chunks = _kept(workshop, run)
+    for part in _gapless({no: block for no, block in run.items() if no not in chunks}):
+        try:
+            chunks |= _read(workshop, part)
+        except (ContentLost, _Gone):
+            # Two replicas may be damaged in different blocks, so each is sought alone.
+            for no, block in part.items():
+                chunks[no] = _find(workshop, no, None if len(part) > 1 else block)
+    return chunks
+
+
+def _gapless(run: Run) -> list[dict[int, Located]]:
+    """The run in parts that have no gap, each in the order of its pack."""
+    parts: list[dict[int, Located]] = []
+    end: tuple[int | None, int] = (None, 0)
+    for no, block in sorted(run.items(), key=lambda numbered: numbered[1].offset):
+        if block.pack is None or end != (block.pack, block.offset):
+            parts.append({})
+        parts[-1][no] = block
+        end = (block.pack, block.offset + block.sealed_size)
+    return parts
+
+
+def _kept(workshop: Workshop, run: Run) -> dict[int, bytes]:
+    """What the cache has of the run."""
+    found = ((no, _from_cache(workshop, block.block_id)) for no, block in run.items())
+    return {no: chunk for no, chunk in found if chunk is not None}
+
+
+def _from_cache(workshop: Workshop, block_id: bytes) -> bytes | None:
+    chunk = workshop.cache.opened(block_id)
+    if chunk is None and (sealed := workshop.cache.sealed(block_id)) is not None:
+        try:
+            chunk = workshop.sealer.open(block_id, sealed)
+        except BlockDamaged:
+            workshop.cache.drop(block_id)
+    return chunk
+
+
+def _find(workshop: Workshop, no: int, tried: Located | None) -> bytes:
+    """The chunk of one block, after looking again where it is.
+
+    `tried` is where it was not.
+    """
+    for _ in range(ATTEMPTS):
+        with workshop.db.read() as connection:
+            located = index.locate(connection, [no]).get(no)
+        if located is None or located == tried:
+            break
+        tried = located
+        try:
+            return _read(workshop, {no: located})[no]
+        except (ContentLost, _Gone):
+            continue
+    raise ContentLost(f"no sound replica of block {no} is left")
+
+
+def _read(workshop: Workshop, run: Run) -> dict[int, bytes]:
+    """The chunks of a run without gaps, from where the index says that they are."""
+    blocks = list(run.items())
+    _, first = blocks[0]
+    if first.pack is None:
+        return {no: _read_staged(workshop, no, block) for no, block in blocks}
+    chunks: dict[int, bytes] = {}
+
+    def is_sound(data: bytes) -> bool:
+        try:
+            for no, block, sealed in _frames(blocks, data):
+                chunks[no] = workshop.sealer.open(block.block_id, sealed)
+        except BlockDamaged:
+            return False
+        return True
+
+    size = sum(block.sealed_size for _, block in blocks)
+    data = workshop.pool.read(first.replicas, first.offset, size, is_sound)
+    if not any(workshop.pool.is_local(replica.store) for replica in first.replicas):
+        for _, block, sealed in _frames(blocks, data):
+            workshop.cache.keep_sealed(block.block_id, sealed)
+    return chunks
+
+
+def _frames(
+    blocks: Iterable[tuple[int, Located]], data: bytes
+) -> Iterator[tuple[int, Located, memoryview]]:
+    """Each of the blocks that follow each other in `data`, with its sealed bytes."""
+    view = memoryview(data)
+    for no, block in blocks:
+        yield no, block, view[: block.sealed_size]
+        view = view[block.sealed_size :]
+
+
+def _read_staged(workshop: Workshop, no: int, block: Located) -> bytes:
+    with workshop.db.read() as connection:
+        sealed = staging.sealed(connection, no)
+    if sealed is None:
+        raise _Gone
+    try:
+        return workshop.sealer.open(block.block_id, sealed)
+    except BlockDamaged as error:
+        raise ContentLost(f"{error}, and nothing but the database has it") from error

@@ -1,0 +1,115 @@
+"""Packs of what is staged, and of the journal: when they are due, and how.
+
+One process at a time does this (a lease). A crash on the way leaves staged what was
+staged: a block is unstaged in the transaction that says which pack has it.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from tgdav.blocks import staging
+from tgdav.blocks.index import batches
+from tgdav.blocks.keeping import keep
+from tgdav.blocks.spool import KeptPack, OpenPack
+from tgdav.blocks.tables import packed
+from tgdav.blocks.workshop import Workshop
+
+JournalSource = Callable[[Connection, int], tuple[int, bytes]]
+"""The journal after a number: the last number of what it gives, and the rows.
+
+It gives a few MiB at most; `b""` when there is nothing newer.
+"""
+
+LOADED = 4 << 20
+"""Staged bytes in memory at once while a pack is made of them."""
+MOVED = 500
+"""Blocks that one transaction unstages; more would keep saves waiting."""
+
+_PACKED = select(packed.c.journal, packed.c.packed_ns)
+_FIRST_PACKED = insert(packed).values(no=1)
+_LATER_PACKED = update(packed).values(journal=bindparam("up_to"), packed_ns=bindparam("at_ns"))
+
+
+def no_journal(_connection: Connection, after: int) -> tuple[int, bytes]:
+    """The journal of a drive without a tree."""
+    return after, b""
+
+
+class Packing:
+    """Makes packs of one database's staged blocks; under a lease, by one thread."""
+
+    def __init__(self, workshop: Workshop, journal: JournalSource) -> None:
+        self._workshop = workshop
+        self._sizes = workshop.sizes
+        self._journal = journal
+
+    def has_work(self) -> bool:
+        """True if anything is staged, or the journal is not packed to its end."""
+        with self._workshop.db.read() as connection:
+            after, _ = _packed(connection)
+            waits = staging.waiting(connection).oldest_ns is not None
+            return waits or self._journal(connection, after)[1] != b""
+
+    def is_full(self) -> bool:
+        """True if a whole pack's worth is staged."""
+        with self._workshop.db.read() as connection:
+            return staging.waiting(connection).bytes >= self._sizes.pack_size
+
+    def is_old(self) -> bool:
+        """True if something has waited for as long as it may."""
+        now = time.time_ns()
+        with self._workshop.db.read() as connection:
+            oldest_ns = staging.waiting(connection).oldest_ns
+            if oldest_ns is not None and now - oldest_ns >= self._sizes.flush_age_s * 1e9:
+                return True
+            after, packed_ns = _packed(connection)
+            rests = now - packed_ns < self._sizes.journal_age_s * 1e9
+            return not rests and self._journal(connection, after)[1] != b""
+
+    def pack(self, until_ns: int) -> bool:
+        """Make one pack of the oldest staged until then, and of the journal.
+
+        False if there was neither. Raises what keeping a pack raises; then nothing changed.
+        """
+        with self._workshop.db.read() as connection:
+            numbers = staging.oldest(connection, until_ns, self._sizes.pack_size)
+            after, _ = _packed(connection)
+            last, rows = self._journal(connection, after)
+        if not numbers and not rows:
+            return False
+        pack = self._workshop.spool.open_pack(position=last)
+        try:
+            self._fill(pack, numbers)
+            pack.journal(rows)
+        except BaseException:
+            pack.abandon()
+            raise
+        kept, _ = keep(self._workshop, pack, lambda connection, _: _mark(connection, last))
+        self._unstage(kept)
+        return True
+
+    def _fill(self, pack: OpenPack, numbers: list[int]) -> None:
+        with self._workshop.db.read() as connection:
+            for batch in batches(numbers, 32):
+                for block in staging.opened_up(connection, batch):
+                    pack.add(block.no, block.block_id, block.sealed, block.size)
+
+    def _unstage(self, kept: KeptPack) -> None:
+        for blocks in batches(kept.blocks, MOVED):
+            self._workshop.db.write(partial(staging.move, blocks=blocks))
+        self._workshop.backlog.add(staged=-sum(block.sealed_size for block in kept.blocks))
+
+
+def _packed(connection: Connection) -> tuple[int, int]:
+    """How far the journal is packed, and since when (ns); (0, 0) at first."""
+    row = connection.execute(_PACKED).one_or_none()
+    return (row.journal, row.packed_ns) if row else (0, 0)
+
+
+def _mark(connection: Connection, journal: int) -> None:
+    told = {"up_to": journal, "at_ns": time.time_ns()}
+    if not connection.execute(_LATER_PACKED, told).rowcount:
+        connection.execute(_FIRST_PACKED, {"journal": told["up_to"], "packed_ns": told["at_ns"]})

@@ -1,0 +1,130 @@
+"""Where one save's new blocks go: memory, staging, or packs of its own.
+
+A little rides in memory until the publish. What is more goes to `staged` ahead of it,
+unless the save is big: then its blocks go straight to packs in the spool, and while
+one pack is being synced and recorded the next one fills.
+"""
+
+from concurrent.futures import Future
+
+from sqlalchemy import Connection
+
+from tgdav.blocks import index, staging
+from tgdav.blocks.draft import Pending
+from tgdav.blocks.keeping import keep
+from tgdav.blocks.spool import KeptPack, OpenPack
+from tgdav.blocks.workshop import Workshop
+
+
+class Placing:
+    """One save's; used by the save's thread. End it by `finish` or `abandon`."""
+
+    def __init__(self, workshop: Workshop, announced: int | None) -> None:
+        self._workshop = workshop
+        self._sizes = workshop.sizes
+        self._pack_size = even_size(announced or 0, workshop.sizes.pack_size)
+        self._unrecorded: dict[bytes, int] = {}
+        self._pending: list[Pending] = []
+        self._pending_bytes = 0
+        self._staged_bytes = 0
+        self._pack: OpenPack | None = None
+        self._closing: tuple[OpenPack, Future[tuple[KeptPack, dict[int, int]]]] | None = None
+        self.renumbered: dict[int, int] = {}
+        """Recorded numbers of blocks that another save recorded first, by ours."""
+
+    def number(self, block_id: bytes) -> int | None:
+        """The block's number, if this save placed it and has not recorded it yet."""
+        return self._unrecorded.get(block_id)
+
+    def add(self, block: Pending, expected: int) -> None:
+        """Place a new block of a save that may bring `expected` more bytes.
+
+        Raises `DiskFull`, `StoreError`, `Busy`.
+        """
+        self._unrecorded[block.block_id] = block.no
+        self._pending.append(block)
+        self._pending_bytes += len(block.sealed)
+        if self._pack or self._is_big(expected):
+            self._fill()
+        elif self._pending_bytes > self._sizes.pending_limit:
+            self._stage()
+
+    def finish(self) -> tuple[Pending, ...]:
+        """Record what is in packs; return what is recorded nowhere."""
+        if self._pack:
+            self._close()
+        self._settle()
+        return tuple(self._pending)
+
+    def stage_all(self) -> None:
+        """Leave nothing in memory."""
+        if self._pending:
+            self._stage()
+
+    def abandon(self) -> None:
+        """Leave nothing that was not recorded; what was is gc's, or the next save's."""
+        self._pending.clear()
+        if self._pack:
+            self._pack.abandon()
+        if self._closing and self._closing[1].cancel():
+            self._closing[0].abandon()
+
+    def _is_big(self, expected: int) -> bool:
+        return (
+            self._pending_bytes > self._sizes.pending_limit
+            and self._staged_bytes + self._pending_bytes + expected > self._sizes.small_save
+        )
+
+    def _fill(self) -> None:
+        """Move what is pending into the open pack."""
+        for block in self._take_pending():
+            if self._pack is None:
+                self._pack = self._workshop.spool.open_pack()
+            self._pack.add(block.no, block.block_id, block.sealed, block.size)
+            if self._pack.size >= self._pack_size:
+                self._close()
+
+    def _take_pending(self) -> list[Pending]:
+        taken, self._pending, self._pending_bytes = self._pending, [], 0
+        return taken
+
+    def _close(self) -> None:
+        """Let another thread sync and record the open pack; one at a time."""
+        self._settle()
+        assert self._pack is not None  # noqa: S101 - asked by the callers
+        pack, self._pack = self._pack, None
+        recorded = self._workshop.transfers.submit(keep, self._workshop, pack, _record)
+        self._closing = (pack, recorded)
+
+    def _settle(self) -> None:
+        """Wait until the pack before is recorded."""
+        if self._closing:
+            (_, closing), self._closing = self._closing, None
+            kept, renumbered = closing.result()
+            self.renumbered |= renumbered
+            for block in kept.blocks:
+                self._unrecorded.pop(block.block_id, None)
+
+    def _stage(self) -> None:
+        batch = self._take_pending()
+        self.renumbered |= self._workshop.db.write(
+            lambda connection: staging.stage(connection, batch)
+        )
+        size = sum(len(block.sealed) for block in batch)
+        self._staged_bytes += size
+        self._workshop.backlog.add(staged=size)
+        for block in batch:
+            self._unrecorded.pop(block.block_id, None)
+
+
+def _record(connection: Connection, kept: KeptPack) -> dict[int, int]:
+    known = index.find(connection, [block.block_id for block in kept.blocks])
+    index.record_blocks(connection, kept.blocks, known)
+    return index.renumbered(kept.blocks, known)
+
+
+def even_size(announced: int, pack_size: int) -> int:
+    """The size of packs that hold `announced` bytes with no small one at the end."""
+    if announced <= pack_size:
+        return pack_size
+    return -(-announced // round(announced / pack_size))

@@ -1,0 +1,189 @@
+"""The room's one face: bytes in, kept; bytes out, as they were.
+
+Knows no names: what a draft belongs to is for those to say who publish it.
+"""
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import Connection
+
+from tgdav.blocks import holds, index, staging, status
+from tgdav.blocks.backlog import Backlog
+from tgdav.blocks.budget import Budget
+from tgdav.blocks.cache import BlockCache
+from tgdav.blocks.draft import Draft
+from tgdav.blocks.drive import Drive
+from tgdav.blocks.flush import Flusher
+from tgdav.blocks.keys import Keys
+from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.packing import JournalSource, no_journal
+from tgdav.blocks.reader import BlockReader, Extent
+from tgdav.blocks.roster import OpenStore, Roster
+from tgdav.blocks.rounds import Rounds
+from tgdav.blocks.seal import Sealer
+from tgdav.blocks.sizes import VaultSizes
+from tgdav.blocks.spool import Spool
+from tgdav.blocks.status import StoreStatus, VaultStatus
+from tgdav.blocks.workshop import Workshop
+from tgdav.blocks.writer import BlockWriter
+from tgdav.db import Database
+from tgdav.errors import PackDamaged, ReplicaMissing, TgdavError
+from tgdav.stores.directory import DirectoryStore
+from tgdav.stores.pool import Replica, StorePool
+
+__all__ = [
+    "BlockReader",
+    "BlockWriter",
+    "Draft",
+    "Extent",
+    "JournalSource",
+    "OpenStore",
+    "StoreStatus",
+    "Vault",
+    "VaultSizes",
+    "VaultStatus",
+]
+
+LOG = logging.getLogger(__name__)
+
+SEALING_THREADS = min(4, os.cpu_count() or 2)
+TRANSFER_THREADS = 8
+
+
+class Vault:
+    """Keeps what is written and gives it back. Any thread.
+
+    `spool_no` is the number of `spool` among the stores. With `in_stores` a save is
+    answered only when the promised stores have it. `journal` rides along in packs.
+    `open_store` opens what the `stores` table names; without it the pool stays as it is.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        keys: Keys,
+        drive: Drive,
+        *,
+        pool: StorePool,
+        spool: DirectoryStore,
+        spool_no: int,
+        cache: BlockCache,
+        budget: Budget,
+        sizes: VaultSizes | None = None,
+        in_stores: bool = False,
+        journal: JournalSource = no_journal,
+        open_store: OpenStore | None = None,
+    ) -> None:
+        sizes = sizes or VaultSizes()
+        self._db = db
+        self._pool = pool
+        self._sealing = ThreadPoolExecutor(SEALING_THREADS, thread_name_prefix="sealing")
+        self._transfers = ThreadPoolExecutor(TRANSFER_THREADS, thread_name_prefix="transfer")
+        self._workshop = Workshop(
+            db=db,
+            drive=drive,
+            keys=keys,
+            sealer=Sealer(keys, drive.aead),
+            numbers=Numbers(db, "block"),
+            spool=Spool(spool_no, spool, keys, drive, Numbers(db, "pack", 10)),
+            pool=pool,
+            cache=cache,
+            backlog=Backlog(db, spool_no, sizes),
+            sizes=sizes,
+            budget=budget,
+            bench=Budget(max(budget.limit // 4, 2 * drive.chunks.max)),
+            in_stores=in_stores,
+            sealing=self._sealing,
+            transfers=self._transfers,
+        )
+        self._flusher = Flusher(self._workshop, journal)
+        self._roster = Roster(db, pool, open_store) if open_store else None
+        self._refreshing = Rounds("stores", self.refresh, sizes.refresh_s)
+        self._is_started = False
+        pool.set(spool_no, spool, writable=False)
+        pool.on_bad = self._suspect
+
+    def writer(self, announced: int | None = None) -> BlockWriter:
+        """A save of `announced` bytes, or of nobody knows how many.
+
+        Raises `StagingFull` at once if there is no room for any.
+        """
+        self._workshop.backlog.require_room()
+        reach_stores = self._flusher.flush if self._workshop.in_stores else None
+        return BlockWriter(self._workshop, announced, reach_stores)
+
+    def adopt(self, connection: Connection, draft: Draft) -> list[tuple[int, int, int, int]]:
+        """`staging.adopt`: the draft becomes part of this transaction."""
+        return staging.adopt(connection, draft)
+
+    def release(self, draft: Draft) -> None:
+        """Let go of a draft that will not be published."""
+        if draft.hold_id is not None:
+            holds.release(self._db, draft.hold_id)
+
+    def reader(self, extents: Iterator[Extent], start: int, stop: int) -> BlockReader:
+        """The bytes from `start` to `stop` of what `extents` make up, from `start` on.
+
+        Returns with the first piece at hand. Raises `ContentLost`, `StoreBusy`,
+        `StoreError`, `DatabaseBusy`.
+        """
+        return BlockReader(self._workshop, extents, start, stop)
+
+    def flush(self) -> None:
+        """`Flusher.flush`: what was kept before now is in the stores on return."""
+        self._flusher.flush()
+
+    def refresh(self) -> None:
+        """Use the stores that the database names by now."""
+        if self._roster:
+            self._roster.refresh()
+
+    def start(self) -> None:
+        """Flush by the clock from now on. In one process for each spool."""
+        self._is_started = True
+        self._flusher.start()
+        self._refreshing.start()
+
+    def close(self, grace_s: float = 10.0) -> None:
+        """Stop; if it was started, flush what `grace_s` allows. Leave the rest for later.
+
+        No save or read may be running. The pool and the database are their owners'.
+        """
+        self._refreshing.close(grace_s)
+        if self._is_started:
+            self._is_started = False
+            flushing = threading.Thread(target=self._flush_last, name="last flush", daemon=True)
+            flushing.start()
+            flushing.join(grace_s)
+        self._flusher.close(grace_s)
+        for threads in (self._sealing, self._transfers):
+            threads.shutdown(cancel_futures=True)
+
+    def status(self) -> VaultStatus:
+        """Figures of the whole drive, and of this process's memory."""
+        memory = self._workshop.budget.used + self._workshop.bench.used
+        with self._db.read() as connection:
+            return status.read_status(connection, self._pool.copies, memory)
+
+    def stores(self) -> list[StoreStatus]:
+        """Every store and what it keeps."""
+        with self._db.read() as connection:
+            return status.list_stores(connection)
+
+    def _flush_last(self) -> None:
+        try:
+            self.flush()
+        except TgdavError as error:
+            LOG.warning("not all is in the stores, it goes on at the next start: %s", error)
+
+    def _suspect(self, replica: Replica, error: Exception) -> None:
+        """Note a replica that is missing or damaged; not one that is out of reach."""
+        if isinstance(error, ReplicaMissing | PackDamaged):
+            with contextlib.suppress(TgdavError):  # a read is not to fail for a note
+                if self._db.write(lambda connection: index.suspect(connection, replica)):
+                    LOG.warning("store %d: replica %s: %s", replica.store, replica.locator, error)

@@ -1,0 +1,43 @@
+"""What every save and read of one process shares."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from tgdav.blocks.backlog import Backlog
+from tgdav.blocks.budget import Budget
+from tgdav.blocks.cache import BlockCache
+from tgdav.blocks.drive import Drive
+from tgdav.blocks.keys import Keys
+from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.seal import Sealer
+from tgdav.blocks.sizes import VaultSizes
+from tgdav.blocks.spool import Spool
+from tgdav.db import Database
+from tgdav.stores.pool import StorePool
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Wired once, by the vault."""
+
+    db: Database
+    drive: Drive
+    keys: Keys
+    sealer: Sealer
+    numbers: Numbers
+    """Of blocks."""
+    spool: Spool
+    pool: StorePool
+    cache: BlockCache
+    backlog: Backlog
+    sizes: VaultSizes
+    budget: Budget
+    """Bytes that streams hold while their client is slow: granted, or not asked for."""
+    bench: Budget
+    """Bytes being worked on. Whoever holds some waits for no client and no other budget."""
+    sealing: Executor
+    """Threads that hash, compress and encrypt, where Python's lock is released."""
+    in_stores: bool
+    """True if a save is answered only when the promised stores have it."""
+    transfers: Executor
+    """Threads that wait for disks and stores."""

@@ -1,0 +1,126 @@
+"""One pack as a file: the pack, and a trailer of 256 bytes that holds its caption.
+
+One rename shows both, the pack's size needs no look inside, and a damaged caption
+harms no block. Knows nothing of the folder that the file lies in.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tgdav.errors import DiskFull, StoreError
+from tgdav.stores.base import Buffer, Locator
+
+TRAILER = 256
+"""Bytes: the caption, padded with zeros, and `MAGIC`."""
+MAGIC = b"tgdavcp1"
+"""Ends with the version of this form."""
+CAPTION = 200
+"""Characters at most."""
+
+
+class PackSink:
+    """A pack being written, in one thread. Left without `keep`, it leaves nothing.
+
+    If the process dies in it, it leaves a file that `DirectoryStore.sweep` removes.
+    """
+
+    def __init__(
+        self, shelf: Path, pack_id: bytes, caption: str, place: Callable[[Path], Locator]
+    ) -> None:
+        self._trailer = trailer_of(caption)
+        self._place = place
+        self._shelf = shelf
+        self._part = shelf / f".{pack_id.hex()}.{secrets.token_hex(4)}.part"
+        self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with contextlib.suppress(OSError):  # without locks, `sweep` has to go by age alone
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
+        os.close(self._file)
+
+    def write(self, data: Buffer) -> None:
+        """Append `data`. Raises `DiskFull`, `StoreError`."""
+        view = memoryview(data).cast("B")
+        with told(self._shelf.parent):
+            while view:
+                view = view[os.write(self._file, view) :]
+
+    def keep(self) -> Locator:
+        """Return once the pack outlives this process and the power; raises as `write`."""
+        self.write(self._trailer)
+        with told(self._shelf.parent):
+            # By itself a file's time moves in steps of milliseconds: too few for `scan`.
+            now = time.time_ns()
+            os.utime(self._file, ns=(now, now))
+            os.fsync(self._file)
+            return self._place(self._part)
+
+
+def trailer_of(caption: str) -> bytes:
+    """What ends a pack's file. `caption` is printable ASCII, at most 200 characters."""
+    if len(caption) > CAPTION:
+        raise ValueError(f"a caption of {len(caption)} characters")
+    return caption.encode("ascii").ljust(TRAILER - len(MAGIC), b"\0") + MAGIC
+
+
+def caption_in(trailer: bytes) -> str:
+    """What `trailer_of` was made from; nothing if it is damaged."""
+    text = trailer.removesuffix(MAGIC)
+    if len(text) != TRAILER - len(MAGIC):
+        return ""
+    return text.rstrip(b"\0").decode("ascii", "replace")
+
+
+def is_owned(part: Path) -> bool:
+    """True while a sink of some process has the file open."""
+    descriptor = os.open(part, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in `folder` outlive the power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems sync no folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Say in our own errors what the system says in its."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"the disk of the store in {folder} is full") from error
+        raise StoreError(f"the store in {folder}: {error.strerror}") from error
