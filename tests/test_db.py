@@ -118,3 +118,18 @@ def test_commits_are_fsynced(tmp_path: Path):
     with sqlite3.connect(tmp_path / "drive.db") as plain:
         assert plain.execute("PRAGMA quick_check").fetchone() == ("ok",)
     plain.close()
+
+
+def test_the_stamp_changes_with_every_commit_of_anybody(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'drive.db'}"
+    ours, theirs = Database.open(url), Database.open(url)
+    ours.write(make)
+    before = ours.stamp()
+    assert ours.stamp() == before
+    theirs.write(insert(1))
+    after = ours.stamp()
+    assert after != before
+    ours.write(insert(2))
+    assert ours.stamp() != after
+    ours.close()
+    theirs.close()

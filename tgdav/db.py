@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, exc, make_url, text
@@ -72,14 +73,19 @@ class Database:
             raise
         return cls(engine)
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> "Snapshot":
         """One snapshot on this thread's own connection; nested, the same one.
 
         Raises `DatabaseBusy`, `DatabaseError`.
         """
-        with _refusals(), self._reader.snapshot() as connection:
-            yield connection
+        return Snapshot(self._reader)
+
+    def stamp(self) -> int | None:
+        """A number that has changed if anybody, in any process, has committed since.
+
+        None where that cannot be told cheaply (PostgreSQL).
+        """
+        return self._reader.stamp()
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in one transaction; return its value after the commit's fsync.
@@ -97,34 +103,91 @@ class Database:
         self._engine.dispose()
 
 
+class Snapshot:
+    """A read, for `with`. Used by one thread, once."""
+
+    __slots__ = ("_is_inner", "_reader")
+
+    def __init__(self, reader: "_Reader") -> None:
+        self._reader = reader
+
+    def __enter__(self) -> Connection:
+        try:
+            connection, self._is_inner = self._reader.enter()
+        except (exc.DBAPIError, sqlite3.Error) as error:
+            raise _refusal(error) from error
+        return connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._is_inner:
+            self._reader.leave(error)
+        if isinstance(error, exc.DBAPIError):
+            raise _refusal(error) from error
+
+
 class _Reader:
-    """A connection per thread: opening one costs more than most reads."""
+    """A connection per thread: opening one costs more than most reads.
+
+    SQLAlchemy's own begin and end take longer than a small query, so SQLite's are said
+    to the driver itself; the connection is in autocommit mode as far as it knows.
+    """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        isolation = "AUTOCOMMIT" if self._is_sqlite else "SERIALIZABLE"
+        self._engine = engine.execution_options(isolation_level=isolation)
         self._local = threading.local()
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._watching = threading.Lock()
+        self._watch: sqlite3.Connection | None = None
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Connection]:
-        connection: Connection | None = getattr(self._local, "connection", None)
+    def enter(self) -> tuple[Connection, bool]:
+        """This thread's connection, and whether it is in a snapshot already."""
+        local = self._local
+        connection: Connection | None = getattr(local, "connection", None)
         if connection is None or connection.closed:
-            connection = self._local.connection = self._engine.connect()
+            connection = local.connection = self._engine.connect()
             self._open.add(connection)
-        if connection.in_transaction():
-            yield connection
-            return
-        try:
-            with connection.begin():
-                yield connection
-        except exc.DBAPIError as error:
-            if error.connection_invalidated:
-                connection.close()
-            raise
+            local.driver = connection.connection.dbapi_connection
+            local.is_inside = False
+        if local.is_inside:
+            return connection, True
+        if self._is_sqlite:
+            local.driver.execute("BEGIN")
+        local.is_inside = True
+        return connection, False
+
+    def leave(self, error: BaseException | None) -> None:
+        """End the snapshot; forget a connection that is broken."""
+        local = self._local
+        local.is_inside = False
+        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+            local.connection.close()
+        elif self._is_sqlite:
+            local.driver.execute("ROLLBACK")
+        else:
+            local.connection.rollback()
+
+    def stamp(self) -> int | None:
+        if not self._is_sqlite:
+            return None
+        with self._watching:
+            if self._watch is None:
+                self._watch = sqlite3.connect(
+                    str(self._engine.url.database), isolation_level=None, check_same_thread=False
+                )
+            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:
         for connection in list(self._open):
             connection.close()
+        if self._watch is not None:
+            self._watch.close()
 
 
 class _GroupWriter:
@@ -243,19 +306,19 @@ def _refusals() -> Iterator[None]:
     """Say in our own errors what the driver says in its."""
     try:
         yield
-    except exc.DBAPIError as error:
+    except (exc.DBAPIError, sqlite3.Error) as error:
         raise _refusal(error) from error
-    except sqlite3.Error as error:
-        raise DatabaseError(f"the database answers: {error}") from error
 
 
-def _refusal(error: exc.DBAPIError) -> TgdavError:
-    said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "nothing"
-    if getattr(error.orig, "sqlstate", None) in AGAIN:
+def _refusal(error: exc.DBAPIError | sqlite3.Error) -> TgdavError:
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    said = (str(cause).strip() or "nothing").splitlines()[0]
+    state = getattr(cause, "sqlstate", None)
+    if state in AGAIN:
         return _Overtaken(said)
-    if "disk is full" in said or getattr(error.orig, "sqlstate", None) == "53100":
+    if "disk is full" in said or state == "53100":
         return DiskFull("the database's disk is full")
-    if "locked" in said or error.connection_invalidated:
+    if "locked" in said or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
         return DatabaseBusy(f"the database answers: {said}")
     return DatabaseError(f"the database answers: {said}")
 
@@ -291,13 +354,19 @@ def _sqlite(url: URL) -> Engine:
             "synchronous=FULL",  # an answered save outlives a power cut
             "foreign_keys=ON",
             "cache_size=-1024",  # one per thread: small, the system caches the file
+            # Staged blocks fill the log fast; each checkpoint costs two more syncs.
+            "wal_autocheckpoint=8192",
             "journal_size_limit=67108864",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
+            driver = connection.connection.dbapi_connection
+            assert driver is not None  # noqa: S101 - a connection that has just been made
+            driver.cursor().execute(options.get("begin", "BEGIN"))
 
     return engine
 

@@ -22,14 +22,20 @@ from tgdav.db import metadata
 # PostgreSQL would order names by a language; pages of a listing need bytes.
 NAME = Text().with_variant(Text(collation="C"), "postgresql")
 
-ROOT = 1
-"""The number of the root directory; its parent is null and its name empty."""
+# SQLite finds a row by an INTEGER key without an index; by a BIGINT it does not.
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+ROOT = 0
+"""The number of the root directory; its parent is null and its name empty.
+
+Every drive has it from the start, and `blocks.numbers` counts from 1.
+"""
 
 # The immutable content that one save gave a file. Copies share it.
 versions = Table(
     "versions",
     metadata,
-    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("no", NUMBER, primary_key=True, autoincrement=False),
     Column("etag", String(32), nullable=False),  # random hex: never the same for two versions
     Column("size", BigInteger, nullable=False),  # bytes; its extents cover exactly this
     Column("checksum", String(128), nullable=False),  # "SHA1:…" as the client sent it, or ""
@@ -51,7 +57,7 @@ extents = Table(
 nodes = Table(
     "nodes",
     metadata,
-    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("no", NUMBER, primary_key=True, autoincrement=False),
     Column("parent", ForeignKey("nodes.no")),
     Column("name", NAME, nullable=False),  # as the client spelled it
     Column("version", ForeignKey("versions.no"), index=True),  # null: a directory
@@ -106,7 +112,7 @@ users = Table(
 journal = Table(
     "journal",
     metadata,
-    Column("no", Integer().with_variant(BigInteger, "postgresql"), primary_key=True),
+    Column("no", NUMBER, primary_key=True),
     Column("at_ns", BigInteger, nullable=False),
     Column("change", Text, nullable=False),  # JSON, in the forms that `tree.journal` writes
     sqlite_autoincrement=True,

@@ -1,0 +1,75 @@
+"""What changed in the tree, in the order of the commits, as rows that packs carry away.
+
+A row says enough to make the change again on the tree before it, without this
+database: blocks by id, nodes and versions by number. What can be worked out from that
+tree (which nodes a deletion takes, how a copy numbers its nodes) is not repeated.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select
+
+from tgdav.tree.tables import journal
+
+Change = Mapping[str, object]
+"""Always "did" and "node", the number of the node that it was done to; then
+
+* "make": "parent", "name", "owner", "created_ns", "modified_ns"
+* "save": the same, and "version" (its number), "etag", "size", "checksum", and "pieces",
+  as [block id in hex, bytes] in order; the node is new, or had another version before
+* "splice": as "save"; the pieces replace what the version before had from "start" on,
+  and zeros would be among them; "size" is that of the whole
+* "copy": "parent", "name", "owner", "created_ns", "source", "deep" and "over"; the
+  source and (if deep) all below, in the order of their numbers, become "node" and those
+  that follow it
+* "move": "parent", "name", "over"
+* "delete": nothing more; all below goes with it
+* "touch": "created_ns", "modified_ns"
+* "properties": "set" (name to XML), "remove" (names), "created_ns", "modified_ns"
+
+"over" is the number of the node that had the name and went, with all below, or null.
+"""
+
+PAGE_BYTES = 8 << 20
+"""About the most that one pack carries of the journal; the rest waits for the next."""
+
+_ADVISORY_LOCK = 7247
+_TAKE_TURN = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
+_APPEND = insert(journal)
+_AFTER = (
+    select(journal.c.no, journal.c.at_ns, journal.c.change)
+    .where(journal.c.no > bindparam("after", type_=BigInteger))
+    .order_by(journal.c.no)
+)
+
+
+def append(connection: Connection, change: Change) -> None:
+    """Record the change as part of this transaction: as its last statement.
+
+    From here to the commit no other process appends, so numbers are in the order of
+    commits and a reader that has seen one will see none before it appear.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_TAKE_TURN)
+    text = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
+    connection.execute(_APPEND, {"at_ns": time.time_ns(), "change": text})
+
+
+def unpacked(connection: Connection, after: int) -> tuple[int, bytes]:
+    """The rows that follow number `after`: the last one's number, and one JSON line each.
+
+    A line is [number, ns since 1970, change]. It ends after about `PAGE_BYTES`; nothing
+    new is (`after`, b"").
+    """
+    lines: list[bytes] = []
+    size = 0
+    with connection.execute(_AFTER, {"after": after}, execution_options={"yield_per": 500}) as rows:
+        for no, at_ns, change in rows:
+            lines.append(b"[%d,%d,%s]\n" % (no, at_ns, change.encode()))
+            size += len(lines[-1])
+            after = no
+            if size >= PAGE_BYTES:
+                break
+    return after, b"".join(lines)

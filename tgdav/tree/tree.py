@@ -1,0 +1,205 @@
+"""The drive as names: found, listed, saved, read, moved, copied, deleted.
+
+The one face of this room. Paths are absolute in the drive; what a user may see of it is
+for the caller to know. Every change is one transaction, and has happened on return.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+
+from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.vault import Vault
+from tgdav.db import Database
+from tgdav.errors import NotAFile
+from tgdav.tree import changes, content, nodes, subtrees
+from tgdav.tree.content import Reading
+from tgdav.tree.locks import Locks
+from tgdav.tree.nodes import Node, require_node, walk
+from tgdav.tree.paths import Path
+from tgdav.tree.permit import Check, Permit
+from tgdav.tree.properties import Properties
+from tgdav.tree.publish import Stretch, Wiring, look, prepare_file
+from tgdav.tree.quota import Quota, Quotas
+from tgdav.tree.save import Save
+from tgdav.tree.tables import nodes as rows
+from tgdav.tree.tables import versions
+from tgdav.tree.users import User, Users
+
+_TOTALS = select(
+    func.count(rows.c.version),
+    func.count() - func.count(rows.c.version) - 1,
+    func.coalesce(func.sum(versions.c.size), 0),
+).select_from(rows.outerjoin(versions, versions.c.no == rows.c.version))
+
+
+class Totals(NamedTuple):
+    """What the whole drive holds; the root is not counted."""
+
+    files: int
+    directories: int
+    bytes: int
+
+
+class Tree:
+    """All nodes of one drive. Any thread may use it.
+
+    Every method may raise `DatabaseBusy` and `DatabaseError`, and those that change
+    something `DiskFull`; whatever a method raises, nothing was changed.
+    """
+
+    def __init__(self, db: Database, vault: Vault) -> None:
+        self._db = db
+        self._vault = vault
+        self._quotas = Quotas(db)
+        self._numbers = Numbers(db, "node")
+        self._wiring = Wiring(db, vault, self._quotas, self._numbers, Numbers(db, "version"))
+        self.properties = Properties(db)
+        self.locks = Locks(db, lambda: prepare_file(self._wiring))
+        self.users = Users(db)
+        nodes.plant_root(db)
+
+    def find(self, path: Path) -> Node | None:
+        """The node with this path; below a file there is none."""
+        with self._db.read() as connection:
+            chain = walk(connection, path)
+        return chain[-1] if len(chain) > len(path) else None
+
+    def children(self, node: Node, after: str | None = None, limit: int = 1000) -> list[Node]:
+        """The next `limit` nodes of the directory, by the bytes of their names."""
+        with self._db.read() as connection:
+            return nodes.children(connection, node.no, after or "", limit)
+
+    def make_directory(
+        self,
+        path: Path,
+        permit: Permit,
+        *,
+        modified_ns: int | None = None,
+        check: Check | None = None,
+    ) -> Node:
+        """`changes.make_directory`, dated now unless given."""
+        no = self._numbers.take()[0]
+        return self._db.write(
+            lambda connection: changes.make_directory(
+                connection, path, permit, no, modified_ns=modified_ns, check=check
+            )
+        )
+
+    def writing(
+        self,
+        path: Path,
+        permit: Permit,
+        *,
+        announced: int | None = None,
+        check: Check | None = None,
+    ) -> Save:
+        """Begin to save a file of `announced` bytes, or of nobody knows how many.
+
+        What would refuse it now, refuses it here: raises `ParentMissing`,
+        `NotADirectory`, `NotAFile`, `Locked`, `QuotaExceeded`, `StagingFull`, or what
+        `check` does with the node to be replaced.
+        """
+        with self._db.read() as connection:
+            place = look(connection, path, permit, check)
+        return Save(self._wiring, place, permit, stretch=None, announced=announced, check=check)
+
+    def splicing(
+        self,
+        path: Path,
+        permit: Permit,
+        offset: int | None,
+        *,
+        announced: int | None = None,
+        check: Check | None = None,
+    ) -> Save:
+        """Begin to replace what a file has from `offset` on, or (None) to append to it.
+
+        Past the end there will be zeros up to `offset`, at most `publish.GAP_LIMIT`.
+        Raises what `writing` does, and `NotFound`, `RangeRefused`.
+        """
+        with self._db.read() as connection:
+            place = look(connection, path, permit, check)
+        stretch = Stretch.of(place.node, offset)
+        return Save(self._wiring, place, permit, stretch=stretch, announced=announced, check=check)
+
+    def reading(self, node: Node, start: int, stop: int) -> Reading:
+        """The bytes from `start` to `stop` of the version that `node` had when found.
+
+        Raises `NotAFile`, `ContentLost`, `StoreBusy`, `StoreError`.
+        """
+        if node.version is None:
+            raise NotAFile("a directory has no content")
+        return content.read(self._db, self._vault, node.version, start, min(stop, node.size))
+
+    def copy(
+        self,
+        source: Path,
+        target: Path,
+        permit: Permit,
+        *,
+        overwrite: bool = True,
+        deep: bool = True,
+        check: Check | None = None,
+    ) -> bool:
+        """`changes.copy`; also raises `QuotaExceeded`."""
+        with self._db.read() as connection:
+            node = require_node(walk(connection, source), source)
+            amount = subtrees.measure(connection, node.no, deep=deep)
+        # Some more numbers than nodes: others may be making some meanwhile.
+        numbers = self._numbers.take(amount.nodes + amount.nodes // 8 + 16)
+        with self._quotas.growing(permit.user, amount.bytes):
+            return self._db.write(
+                lambda connection: changes.copy(
+                    connection,
+                    source,
+                    target,
+                    permit,
+                    numbers,
+                    deep=deep,
+                    overwrite=overwrite,
+                    check=check,
+                )
+            )
+
+    def move(
+        self,
+        source: Path,
+        target: Path,
+        permit: Permit,
+        *,
+        overwrite: bool = True,
+        check: Check | None = None,
+    ) -> bool:
+        """`changes.move`, in the same time for a file and for a large directory."""
+        return self._db.write(
+            lambda connection: changes.move(
+                connection, source, target, permit, overwrite=overwrite, check=check
+            )
+        )
+
+    def delete(self, path: Path, permit: Permit, check: Check | None = None) -> None:
+        """`changes.delete`."""
+        self._db.write(lambda connection: changes.delete(connection, path, permit, check))
+
+    def touch(
+        self,
+        path: Path,
+        permit: Permit,
+        *,
+        modified_ns: int | None = None,
+        created_ns: int | None = None,
+    ) -> Node:
+        """`changes.touch`."""
+        return self._db.write(
+            lambda connection: changes.touch(connection, path, permit, modified_ns, created_ns)
+        )
+
+    def quota(self, user: User) -> Quota:
+        """What the user keeps, as of some seconds ago, and what may still come."""
+        return self._quotas.of(user.name, user.quota)
+
+    def totals(self) -> Totals:
+        """What the drive holds; this looks at every node."""
+        with self._db.read() as connection:
+            return Totals(*map(int, connection.execute(_TOTALS).one()))
