@@ -1,0 +1,1 @@
+"""HTTP and WebDAV on the tree; knows nothing of blocks, stores or SQL."""

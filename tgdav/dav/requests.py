@@ -1,0 +1,217 @@
+"""From WSGI to a verb and back: who asks, for which node, and how it is answered.
+
+The one place that knows environ and start_response. Every error becomes an answer
+here, and is logged here; nothing that a verb raises goes further up.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from tgdav.dav import (
+    copymove,
+    delete,
+    get,
+    if_header,
+    locks,
+    mkcol,
+    options,
+    patch,
+    propfind,
+    proppatch,
+    put,
+    statuses,
+)
+from tgdav.dav.messages import Body, DavOptions, Environ, Headers, Reply, Request
+from tgdav.dav.statuses import HttpError
+from tgdav.errors import Failed, Forbidden, TgdavError
+from tgdav.tree.paths import Path, parse
+from tgdav.tree.permit import Permit
+from tgdav.tree.tree import Tree
+
+_log = logging.getLogger(__name__)
+
+StartResponse = Callable[..., Any]
+Handler = Callable[[Request], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    handle: Handler
+    changes: bool
+    """Refused to users who may only read."""
+
+
+VERBS = {
+    "OPTIONS": Verb(options.handle, changes=False),
+    "GET": Verb(get.handle, changes=False),
+    "HEAD": Verb(get.handle, changes=False),
+    "PUT": Verb(put.handle, changes=True),
+    "PATCH": Verb(patch.handle, changes=True),
+    "PROPFIND": Verb(propfind.handle, changes=False),
+    "PROPPATCH": Verb(proppatch.handle, changes=True),
+    "MKCOL": Verb(mkcol.handle, changes=True),
+    "DELETE": Verb(delete.handle, changes=True),
+    "COPY": Verb(copymove.handle, changes=True),
+    "MOVE": Verb(copymove.handle, changes=True),
+    "LOCK": Verb(locks.handle, changes=True),
+    "UNLOCK": Verb(locks.handle, changes=True),
+}
+
+CHALLENGE = ("WWW-Authenticate", 'Basic realm="tgdav", charset="UTF-8"')
+
+WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+
+UNSUPPORTED = frozenset({"POST", "TRACE", "CONNECT", "REPORT", "SEARCH", "ACL", "BIND"})
+"""Methods that we know and do not offer: 405. Any other is 501 (RFC 9110, 9.1)."""
+
+
+class Requests:
+    """The innermost WSGI application: one user's request on one tree. Thread-safe.
+
+    `environ` comes with PATH_INFO decoded and "wsgidav.auth.user_name" verified.
+    """
+
+    def __init__(self, tree: Tree, options: DavOptions) -> None:
+        self._tree = tree
+        self._options = options
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        # WsgiDAV reads bodies that nobody read, and would take this one from the verb.
+        environ["wsgidav.some_input_read"] = 1
+        try:
+            request = self._request(environ)
+        except Exception as error:
+            reply = _failure(error, environ, lambda _: quote(self._options.prefix) + "/")
+        else:
+            reply = _carry_out(request)
+            if request.body.is_read:
+                environ["wsgidav.all_input_read"] = 1
+        return _send(reply, environ["REQUEST_METHOD"], start_response)
+
+    def _request(self, environ: Environ) -> Request:
+        headers = Headers(environ)
+        user = self._tree.users.get(environ["wsgidav.auth.user_name"])
+        if user is None:
+            raise HttpError(401, "log in again", headers=(CHALLENGE,))
+        condition = _condition(headers)
+        tokens = condition.tokens if condition else _office_token(environ, headers)
+        path, is_collection_url = _path(environ)
+        return Request(
+            tree=self._tree,
+            options=self._options,
+            user=user,
+            permit=Permit(user.name, tokens),
+            method=environ["REQUEST_METHOD"],
+            path=user.root + path,
+            is_collection_url=is_collection_url,
+            base=quote(self._options.prefix),
+            headers=headers,
+            condition=condition,
+            body=Body(environ["wsgi.input"], _body_length(headers)),
+            environ=environ,
+        )
+
+
+def _path(environ: Environ) -> tuple[Path, bool]:
+    text = environ["PATH_INFO"]
+    if text == "*":
+        if environ["REQUEST_METHOD"] != "OPTIONS":
+            raise HttpError(400, "only OPTIONS is for the server as a whole")
+        return (), True
+    return parse(text.rstrip("/") or "/"), text.endswith("/")
+
+
+def _body_length(headers: Headers) -> int | None:
+    """Announced bytes, None for a body in chunks; neither header means no body."""
+    if "Transfer-Encoding" in headers:
+        return None
+    text = headers.get("Content-Length", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise HttpError(400, "a Content-Length that is no length")
+    return int(text)
+
+
+def _condition(headers: Headers) -> if_header.IfHeader | None:
+    if "If" not in headers:
+        return None
+    try:
+        return if_header.parse(headers["If"])
+    except if_header.IfMalformed as error:
+        raise HttpError(400, "an If header that cannot be read") from error
+
+
+def _office_token(environ: Environ, headers: Headers) -> frozenset[str]:
+    """Office 2016 saves with `Lock-Token` where `If` belongs (sabre-io/dav#980)."""
+    if environ["REQUEST_METHOD"] != "PUT" or "Microsoft Office" not in headers.get(
+        "User-Agent", ""
+    ):
+        return frozenset()
+    token = headers.get("Lock-Token", "").strip()
+    return frozenset({token[1:-1]} if token.startswith("<") and token.endswith(">") else ())
+
+
+def _carry_out(request: Request) -> Reply:
+    try:
+        verb = VERBS.get(request.method)
+        if verb is None:
+            raise _unsupported(request.method)
+        if verb.changes and request.user.read_only:
+            raise Forbidden("this user may only read")
+        return verb.handle(request)
+    except Exception as error:
+        return _failure(error, request.environ, lambda path: _href(request, path))
+
+
+def _unsupported(method: str) -> HttpError:
+    if method in UNSUPPORTED:
+        return HttpError(405, "this method is not offered")
+    return HttpError(501, "this method is not known")
+
+
+def _href(request: Request, path: Path) -> str:
+    """Of the node that stands in the way; what lies above the user's root is not told."""
+    root = request.user.root
+    return request.href(path if path[: len(root)] == root else request.path)
+
+
+def _failure(error: Exception, environ: Environ, href: Callable[[Path], str]) -> Reply:
+    _tell_log(error, environ["REQUEST_METHOD"])
+    answer = statuses.answer(error)
+    content_type, content = statuses.content(answer, href)
+    headers = [("Content-Type", content_type), *answer.headers]
+    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append(("Allow", options.ALLOW))
+    return Reply(answer.status, headers, [content])
+
+
+def _tell_log(error: Exception, method: str) -> None:
+    if isinstance(error, Failed):
+        _log.error("%s: %s: %s", method, type(error).__name__, error)
+    elif not isinstance(error, TgdavError | HttpError):
+        _log.exception("%s: not foreseen", method)
+
+
+def _send(reply: Reply, method: str, start_response: StartResponse) -> Iterable[bytes]:
+    status = HTTPStatus(reply.status)
+    has_length = any(name == "Content-Length" for name, _ in reply.headers)
+    if not has_length and reply.length is not None and status not in WITHOUT_BODY:
+        reply.headers.append(("Content-Length", str(reply.length)))
+    try:
+        start_response(f"{status.value} {status.phrase}", reply.headers)
+    except BaseException:
+        _close(reply)
+        raise
+    if method == "HEAD":
+        _close(reply)
+        return ()
+    return reply.body
+
+
+def _close(reply: Reply) -> None:
+    close = getattr(reply.body, "close", None)
+    if close is not None:
+        close()
