@@ -1,0 +1,90 @@
+"""`python -m tests.benchmarks`: every figure of the README, against peers in one run.
+
+Runs are interleaved, server by server, and the median is told: machines drift, so
+only ratios of one run mean something.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.benchmarks import measures
+from tests.benchmarks.measures import GIB, Figures
+from tests.benchmarks.peers import Running, peers, running
+
+Measure = Callable[[Running], Figures]
+
+
+def plan(scale: float) -> dict[str, Measure]:
+    """The measures by name; `scale` shrinks their sizes and counts."""
+
+    def n(count: int) -> int:
+        return max(10, int(count * scale))
+
+    return {
+        "big": lambda s: measures.big_file(s, int(GIB * scale)),
+        "medium": lambda s: measures.many_files(s, n(1000), 1 << 20, "1-MiB"),
+        "small": lambda s: measures.many_files(s, n(10_000), 4096, "4-KiB"),
+        "list-100": lambda s: measures.listing(s, n(100), 9),
+        "list-1000": lambda s: measures.listing(s, n(1000), 9),
+        "list-10000": lambda s: measures.listing(s, n(10_000), 5),
+        "list-100000": lambda s: measures.listing(s, n(100_000), 3),
+        "requests": lambda s: measures.requests(s, n(4000)),
+        "memory": lambda s: measures.peak_memory(s, 64, 16, int(GIB * scale)),
+        "start": lambda s: {"start s": s.start_s},
+    }
+
+
+def main() -> None:
+    """Measure what was asked for and print one table."""
+    measured = plan(1)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("measure", nargs="*", help=f"some of: {', '.join(measured)}; all without")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each (median told): 3")
+    parser.add_argument("--scale", type=float, default=1.0, help="0.1 takes a tenth of the sizes")
+    parser.add_argument("--only", help="one server: tgdav, WsgiDAV or rclone")
+    parser.add_argument("--folder", type=Path, help="where the servers keep their data")
+    arguments = parser.parse_args()
+    measured = plan(arguments.scale)
+    chosen = arguments.measure or list(measured)
+    if unknown := set(chosen) - set(measured):
+        parser.error(f"not a measure: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        _print(_measure(chosen, measured, arguments, Path(folder)))
+
+
+def _measure(
+    chosen: list[str],
+    measured: dict[str, Measure],
+    arguments: argparse.Namespace,
+    folder: Path,
+) -> dict[str, dict[str, list[float]]]:
+    table: dict[str, dict[str, list[float]]] = {}
+    for name in chosen:
+        for _ in range(arguments.runs):
+            for peer in peers(folder):
+                if arguments.only and not peer.name.startswith(arguments.only):
+                    continue
+                with running(peer, folder) as server:
+                    for figure, value in measured[name](server).items():
+                        table.setdefault(figure, {}).setdefault(peer.name, []).append(value)
+        print(f"{name} done", file=sys.stderr)
+    return table
+
+
+def _print(table: dict[str, dict[str, list[float]]]) -> None:
+    names = list(dict.fromkeys(name for row in table.values() for name in row))
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, medians\n")
+    print(f"| {'figure':34} |" + "".join(f" {name:>12} |" for name in names))
+    print(f"|{'-' * 36}|" + f"{'-' * 13}:|" * len(names))
+    for figure, row in table.items():
+        cells = (f"{statistics.median(row[name]):,.1f}" if name in row else "" for name in names)
+        print(f"| {figure:34} |" + "".join(f" {cell:>12} |" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""One file per command: parse, call, print, exit code."""
+
+from tgdav.cli.frame import main
+
+__all__ = ["main"]

@@ -1,0 +1,118 @@
+"""What all commands share: the group, `--data`, exit codes, one sentence on failure.
+
+A command's module is imported when the command is named, so that `tgdav serve` does
+not wait for the code of the others.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import platformdirs
+
+import tgdav
+from tgdav.errors import Busy, Failed, KeyRefused, Refused, TgdavError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COMMANDS = ("serve", "user", "key", "store", "flush", "status")
+EX_REFUSED, EX_BUSY = 65, 75
+
+EXIT_CODES = """
+\b
+Exit codes: 0 done · 1 failed · 2 wrong usage · 65 refused, nothing changed ·
+66 no drive, or one too many · 69 the address cannot be had · 73 disk full ·
+74 database · 75 in use or busy, try again · 76 database of a newer tgdav ·
+77 wrong key or unsafe key file · 78 settings
+"""
+
+
+class Commands(click.Group):
+    """The commands by name, each from the module of that name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"tgdav.cli.{cmd_name}").command
+        return command
+
+
+@click.command(cls=Commands, epilog=EXIT_CODES)
+@click.version_option(tgdav.__version__, prog_name="tgdav")
+def tgdav_command() -> None:
+    """Turn Telegram, or a folder, into a network drive."""
+
+
+def main() -> None:
+    """Run the command line; a failure is one sentence and an exit code."""
+    try:
+        tgdav_command(standalone_mode=True)
+    except TgdavError as error:
+        click.echo(f"tgdav: {error}", err=True)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        # Whoever read our output has read enough; nothing may be written any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def exit_code(error: TgdavError) -> int:
+    """The exit code that `EXIT_CODES` promises for `error`."""
+    match error:
+        case Failed():
+            return error.exit_code
+        case Busy():
+            return EX_BUSY
+        case Refused():
+            return EX_REFUSED
+    return 1
+
+
+def data_option(command: F) -> F:
+    """Give the command `--data DIR`, as `folder`."""
+    return click.option(
+        "--data",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="TGDAV_DATA",
+        default=lambda: platformdirs.user_data_path("tgdav", appauthor=False),
+        show_default="this system's folder for programs' data",
+        help="The drive's data folder.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Give the command `--json`, as `as_json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the facts as JSON, for programs."
+    )(command)
+
+
+def print_json(facts: object) -> None:
+    """Print `facts` on one line; keys keep their order."""
+    click.echo(json.dumps(facts, ensure_ascii=False))
+
+
+def read_password(from_stdin: bool, what: str = "Password") -> str:
+    """Ask for `what` twice, or take the first line of standard input."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = click.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
+    return password
+
+
+def ask_passphrase() -> str:
+    """Ask for the passphrase of a wrapped key. Raises `KeyRefused` where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise KeyRefused(
+            "the key has a passphrase: name a file that holds it in key.passphrase_file"
+        )
+    passphrase: str = click.prompt("Passphrase of the key", hide_input=True, err=True)
+    return passphrase

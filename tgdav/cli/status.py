@@ -1,0 +1,37 @@
+"""`tgdav status`: what is kept, where it is, and what is only on this machine yet."""
+
+from pathlib import Path
+
+import click
+
+from tgdav import app
+from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
+from tgdav.web.page import readable
+
+
+@click.command()
+@json_option
+@data_option
+def command(folder: Path, as_json: bool) -> None:
+    """Show what the drive keeps and where it is."""
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        facts = drive.facts()
+    if as_json:
+        print_json(facts)
+        return
+    for line in _lines(facts):
+        click.echo(line)
+
+
+def _lines(facts: dict[str, float]) -> list[str]:
+    waiting = facts["oldest_unflushed_s"]
+    return [
+        f"files           {facts['files']:>12,.0f}   {readable(int(facts['bytes']))}",
+        f"blocks          {facts['blocks']:>12,.0f}   shared {facts['dedup_ratio']:.2f} times, "
+        f"compressed {facts['compression_ratio']:.2f} times",
+        f"packs           {facts['packs']:>12,.0f}",
+        f"staged          {readable(int(facts['staged_bytes'])):>12}   small saves, only here yet",
+        f"spool           {readable(int(facts['spool_bytes'])):>12}   packs, only here yet",
+        f"oldest waiting  {waiting:>10,.0f} s",
+        f"memory          {readable(int(facts['memory_bytes'])):>12}",
+    ]
