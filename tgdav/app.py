@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from tgdav.blocks.budget import Budget
 from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.chunker import ChunkSizes
 from tgdav.blocks.keys import Keys
-from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.roster import StoreRow
 from tgdav.blocks.seal import best_aead
 from tgdav.blocks.vault import Vault, VaultSizes
@@ -32,7 +30,6 @@ from tgdav.errors import (
     DriveInUse,
     DriveMissing,
     KeyRefused,
-    SettingsRefused,
     StoreError,
 )
 from tgdav.settings import KIB, MIB, Settings, load
@@ -42,6 +39,7 @@ from tgdav.stores.pool import StorePool
 from tgdav.tree import journal
 from tgdav.tree.tree import Tree
 from tgdav.tree.users import Users
+from tgdav.web.page import page
 
 if TYPE_CHECKING:
     from tgdav.dav.server import Server
@@ -97,9 +95,29 @@ class Drive:
         """The drive's HTTP server, listening. Raises `AddressInUse`, `SettingsRefused`."""
         # A command that serves nothing need not wait for the code that does.
         from tgdav.dav.app import build  # noqa: PLC0415
+        from tgdav.dav.messages import DavOptions  # noqa: PLC0415
         from tgdav.dav.server import Server, ServerOptions  # noqa: PLC0415
 
-        raise NotImplementedError
+        served = self.settings.server
+        face = DavOptions(
+            page=page,
+            prefix=served.prefix,
+            durability="remote" if self.settings.store.durability == "store" else "local",
+            lock_s=served.lock_s,
+            quota_for_finder=served.quota_for_finder,
+        )
+        options = ServerOptions(
+            host=served.host,
+            port=served.port,
+            tls_cert=served.tls_cert,
+            tls_key=served.tls_key,
+            insecure=served.insecure,
+            trusted_proxies=served.trusted_proxies,
+            threads=served.threads,
+            one_cpu=served.one_cpu,
+            grace_s=served.grace_s,
+        )
+        return Server(build(self.tree, face, served.trusted_proxies), options)
 
 
 def make_unless_made(folder: Path, settings: Settings) -> str | None:

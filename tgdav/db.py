@@ -7,6 +7,7 @@ must do nothing but SQL; it has happened when `write` returns, and not before.
 import contextlib
 import functools
 import itertools
+import logging
 import queue
 import random
 import sqlite3
@@ -139,7 +140,7 @@ class _Reader:
 
     def __init__(self, engine: Engine) -> None:
         self._is_sqlite = engine.dialect.name == "sqlite"
-        isolation = "AUTOCOMMIT" if self._is_sqlite else "SERIALIZABLE"
+        isolation = "AUTOCOMMIT" if self._is_sqlite else "REPEATABLE READ"
         self._engine = engine.execution_options(isolation_level=isolation)
         self._local = threading.local()
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -297,8 +298,8 @@ class _Overtaken(TgdavError):
     """PostgreSQL asks for the transaction to be run again."""
 
 
-AGAIN = {"40001", "40P01", "23505"}
-"""Serialization failure, deadlock; a unique key that a concurrent write took first."""
+AGAIN = {"40001", "40P01", "23503", "23505"}
+"""Serialization failure, deadlock; a key that a concurrent write took first, or removed."""
 
 
 @contextlib.contextmanager
@@ -389,6 +390,7 @@ def _migrate(engine: Engine) -> None:
 
 
 def _upgrade(engine: Engine) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Imported here because a start that has nothing to migrate is a quarter second faster.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415

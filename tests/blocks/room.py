@@ -33,6 +33,7 @@ SIZES: dict[str, Any] = {
     "piece": 1024,
     "tick_s": 0.01,
     "refresh_s": 0.01,
+    "lease_s": 0.5,
     "patience_s": 0.05,
 }
 KEYS = Keys(bytes(range(32)))

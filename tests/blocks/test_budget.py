@@ -92,6 +92,24 @@ def test_one_give_lets_in_all_that_fit():
     assert all(taker.has_taken() for taker in takers)
 
 
+def test_an_offer_is_taken_only_if_there_is_room():
+    budget = Budget(100)
+    assert budget.offer(70)
+    assert not budget.offer(40)
+    assert budget.used == 70
+
+
+def test_an_offer_overtakes_nobody():
+    budget = Budget(100)
+    budget.take(60)
+    taker = Taker(budget, 50)
+    assert taker.waits()
+    assert not budget.offer(10)
+    budget.give(60)
+    assert taker.has_taken()
+    assert budget.offer(10)
+
+
 def test_hold_gives_back_whatever_happens():
     budget = Budget(100)
     with contextlib.suppress(KeyError), budget.hold(70):

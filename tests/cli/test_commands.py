@@ -55,7 +55,7 @@ def refused(*arguments: str, data: Path, stdin: str = "", **variables: str) -> t
 
 def test_a_drive_is_made_served_and_told_of(tmp_path: Path):
     data = tmp_path / "drive"
-    with serving(data) as server:
+    with serving(data, TGDAV_STORE_FLUSH_AGE_S="3600") as server:
         assert server.request("PUT", "/a.txt", b"hello" * 1000)[0] == 201
         assert server.request("PUT", "/b.txt", b"hello" * 1000)[0] == 201
         facts = json.loads(command("status", "--json", data=data))

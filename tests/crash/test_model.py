@@ -111,11 +111,12 @@ class DriveMachine(RuleBasedStateMachine):
 
     @rule(
         source=PATHS,
-        target=PATHS,
+        destination=PATHS,
         method=st.sampled_from(["COPY", "MOVE"]),
         overwrite=st.sampled_from("TF"),
     )
-    def transfer(self, source: Path_, target: Path_, method: str, overwrite: str) -> None:
+    def transfer(self, source: Path_, destination: Path_, method: str, overwrite: str) -> None:
+        target = destination
         status = self.ask(
             method, source, Destination=self.url(target), Overwrite=overwrite, Depth="infinity"
         )

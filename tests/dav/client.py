@@ -103,7 +103,7 @@ class Client:
             "HTTP_HOST": "drive.test",
             "wsgi.url_scheme": "http",
             "wsgi.input": Upload([body] if isinstance(body, bytes) else body),
-            "wsgidav.auth.user_name": self.user,
+            "REMOTE_USER": self.user,
         }
         if announced is None and isinstance(body, bytes) and (body or method == "PUT"):
             announced = len(body)

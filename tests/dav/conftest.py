@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from tests.blocks.room import Room
 from tests.dav.client import Client
-from tgdav.dav.messages import DavOptions
+from tgdav.dav.messages import USER, DavOptions, Environ
 from tgdav.dav.requests import Requests
 from tgdav.db import Database
+from tgdav.tree import tables
 from tgdav.tree.nodes import Node
 from tgdav.tree.tree import Tree
 from tgdav.tree.users import Users
@@ -31,7 +33,9 @@ def room(tmp_path: Path) -> Iterator[Room]:
 @pytest.fixture
 def tree(room: Room) -> Tree:
     tree = Tree(room.db, room.vault)
-    tree.users.add("ann", "ann's password")
+    # Nobody logs in here, and hashing a password would take longer than most tests do.
+    ann = {"name": "ann", "password": "", "read_only": False, "root": "/", "created_ns": 0}
+    room.db.write(lambda connection: connection.execute(insert(tables.users), ann))
     return tree
 
 
@@ -45,7 +49,13 @@ def make_client(tree: Tree) -> Callable[..., Client]:
     """Clients of a face with other options."""
 
     def make(**options: Any) -> Client:
-        return Client(Requests(tree, DavOptions(page, **options)))
+        requests = Requests(tree, DavOptions(page, **options))
+
+        def logged_in(environ: Environ, start_response: Any) -> Iterable[bytes]:
+            environ[USER] = tree.users.get(environ["REMOTE_USER"])
+            return requests(environ, start_response)
+
+        return Client(logged_in)
 
     return make
 

@@ -199,3 +199,16 @@ def test_a_client_that_hangs_up_leaves_nothing_open(client: Client, film: str) -
     pieces = client.app(client.environ("GET", film), lambda *_: None)
     next(iter(pieces))
     pieces.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_kept"),
+    [("a.html", True), ("a.svg", True), ("a.js", True), ("a.png", False), ("a.txt", False)],
+)
+def test_what_could_act_in_a_browser_is_for_keeping(
+    client: Client, name: str, is_kept: bool
+) -> None:
+    client.put("/" + name, b"<script>alert(1)</script>")
+    for headers in ({}, {"range": "bytes=0-3"}, {"range": "bytes=0-3,9-10"}):
+        answer = client.get("/" + name, (200, 206), **headers)
+        assert (answer.header("Content-Disposition") == "attachment") is is_kept

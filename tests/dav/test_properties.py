@@ -66,3 +66,16 @@ def test_a_directory_is_one_for_clients_that_ask_for_a_type(client):
     (one,) = responses(client.propfind("/"))
     assert one.values(200)[D + "getcontenttype"] == "httpd/unix-directory"
     assert not {D + "getcontentlength", D + "getetag"} & one.names(200)
+
+
+def test_a_file_says_whether_only_this_machine_has_it(client, room):
+    body = b'<D:propfind xmlns:D="DAV:"><D:prop><d:durability xmlns:d="urn:tgdav"/></D:prop></D:propfind>'
+
+    def said() -> str:
+        (one,) = responses(client.propfind("/f", body))
+        return one.values(200)["{urn:tgdav}durability"]
+
+    client.put("/f", b"x" * 1000)
+    assert said() == "local"
+    room.vault.flush()
+    assert said() == "remote"

@@ -64,7 +64,7 @@ def test_a_lock_above_the_root_is_not_named(client: Client, tree: Tree) -> None:
     client.mkcol("/secret/tom")
     client.lock("/secret", LOCK, depth="infinity")
     body = client.as_user("tom").put("/f", b"x", 423).body
-    assert b"<D:lock-token-submitted>" in body
+    assert b"<D:lock-token-submitted><D:href>/</D:href>" in body
     assert b"secret" not in body
 
 
@@ -75,11 +75,6 @@ def test_a_prefix_is_part_of_every_href(tree: Tree, make_client) -> None:
     assert b">/my%20drive/f<" in client.put("/f", b"x", 423).body
     client.put("/f", b"x", 204, if_=f"<http://drive.test/my%20drive/f> ({token})")
     client.put("/f", b"x", 412, if_=f"<http://drive.test/f> ({token})")
-
-
-def test_someone_who_was_removed_has_to_log_in(client: Client) -> None:
-    refused = client.as_user("nobody").get("/", 401)
-    assert refused.header("WWW-Authenticate").startswith("Basic ")
 
 
 @pytest.mark.parametrize("length", ["-5", "1_0", "+5", "0x5", "5, 5", "\uff15", "1" * 30])
@@ -94,11 +89,6 @@ def test_a_length_that_is_none(client: Client, length: str) -> None:
 def test_paths_that_no_drive_has(client: Client, path: str) -> None:
     for method in ("GET", "PUT", "MKCOL", "DELETE", "PROPFIND"):
         client.request(method, path, check=400, depth="0")
-
-
-def test_options_for_the_server_as_a_whole(client: Client) -> None:
-    client.options("*")
-    client.get("*", 400)
 
 
 def test_what_was_not_foreseen_is_told_to_the_log_only(client, tree, monkeypatch, caplog) -> None:

@@ -1,7 +1,7 @@
 """A tree on real blocks, spoken to in paths as people write them."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Engine, event

@@ -81,11 +81,12 @@ class Replayed:
     def _touch(self, node: int, **times: int) -> None:
         self.nodes[node] |= times
 
-    def _properties(self, node: int, set: dict[str, str], remove: list[str], **times: int) -> None:
-        self.nodes[node] |= times
+    def _properties(self, node: int, remove: list[str], **rest: Any) -> None:
+        told = rest.pop("set")
+        self.nodes[node] |= rest
         kept = {k: v for k, v in self.properties.pop(node, {}).items() if k not in remove}
-        if kept | set:
-            self.properties[node] = kept | set
+        if kept | told:
+            self.properties[node] = kept | told
 
     def _name(self, node: int, version: int, said: Any, row: dict[str, Any]) -> None:
         if node in self.nodes:

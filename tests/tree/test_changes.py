@@ -41,10 +41,6 @@ def refuse(_):
     raise PreconditionFailed("not this one")
 
 
-def seen_by(nodes):
-    return lambda node: nodes.append(node)
-
-
 class TestMakingDirectories:
     def test_a_new_directory_is_empty_and_its_makers(self, drive):
         made = drive.mkdir("/a", BOB, modified_ns=12)
@@ -70,9 +66,9 @@ class TestMakingDirectories:
 
     def test_the_check_sees_what_is_there(self, planted):
         seen = []
-        planted.mkdir("/new", check=seen_by(seen))
+        planted.mkdir("/new", check=seen.append)
         with pytest.raises(AlreadyExists):
-            planted.mkdir("/a", check=seen_by(seen))
+            planted.mkdir("/a", check=seen.append)
         assert seen == [None, planted.node("/a")]
 
     def test_a_check_may_refuse(self, planted):
@@ -335,7 +331,7 @@ class TestBoth:
 
     def test_the_check_sees_the_source(self, planted, verb):
         seen, source = [], planted.node("/x")
-        getattr(planted, verb)("/x", "/a/f", check=seen_by(seen))
+        getattr(planted, verb)("/x", "/a/f", check=seen.append)
         assert seen == [source]
         with pytest.raises(PreconditionFailed):
             getattr(planted, verb)("/a", "/e", check=refuse)

@@ -1,10 +1,20 @@
+import threading
 from itertools import pairwise
 
 import pytest
 
+from tests import invariants
 from tests.tree.drive import Drive, statements
 from tgdav.errors import NotADirectory, NotFound, ParentMissing
-from tgdav.tree.nodes import STRIDE, follow, lineage, require_directory, require_node, walk
+from tgdav.tree.nodes import (
+    STRIDE,
+    follow,
+    lineage,
+    plant_root,
+    require_directory,
+    require_node,
+    walk,
+)
 from tgdav.tree.paths import DEPTH_LIMIT, parse
 from tgdav.tree.tables import ROOT
 
@@ -22,6 +32,17 @@ def test_the_root_is_there_from_the_start(drive):
     assert (root.no, root.parent, root.name, root.is_directory) == (ROOT, None, "", True)
     Drive(drive.room)
     assert drive.node("/") == root
+
+
+def test_however_many_open_a_new_drive_it_has_one_root(db):
+    threads = [threading.Thread(target=plant_root, args=(db,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    invariants.check(db)
+    with db.read() as connection:
+        assert [node.no for node in walk(connection, ())] == [ROOT]
 
 
 @pytest.mark.parametrize("depth", [1, STRIDE - 1, STRIDE, STRIDE + 1, 2 * STRIDE, 3 * STRIDE + 1])
@@ -45,6 +66,15 @@ def test_a_walk_is_one_statement_up_to_the_stride(drive):
     with statements(drive) as seen:
         drive.node(path)
     assert len(seen) == 1
+
+
+def test_a_long_path_that_ends_early_does_not_go_on_from_there(drive):
+    drive.mkdir("/0")
+    drive.mkdir("/0/x")
+    path = parse("/0" + "/gone" * (STRIDE - 1) + "/x")
+    with drive.db.read() as connection:
+        assert [node.name for node in walk(connection, path)] == ["", "0"]
+    assert drive.tree.find(path) is None
 
 
 def test_the_deepest_path_is_found(drive):

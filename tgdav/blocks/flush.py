@@ -19,7 +19,6 @@ from tgdav.blocks.workshop import Workshop
 from tgdav.db import Database
 from tgdav.errors import PackDamaged
 
-LEASE_S = 60.0
 SWEEP_S = 60.0
 POLL_S = 0.2
 
@@ -32,8 +31,10 @@ class Flusher:
         self._groups = workshop.sizes.deliveries
         self._packing = Packing(workshop, journal)
         self._delivery = Delivery(workshop)
-        self._pack_turn = _Turn(workshop.db, "pack")
-        self._delivery_turn = _Turn(workshop.db, f"spool {workshop.spool.no}")
+        self._pack_turn = _Turn(workshop.db, "pack", workshop.sizes.lease_s)
+        self._delivery_turn = _Turn(
+            workshop.db, f"spool {workshop.spool.no}", workshop.sizes.lease_s
+        )
         self._sweep_due = float("inf")
         self._rounds = (
             Rounds("packing", self._pack_due, workshop.sizes.tick_s),
@@ -81,10 +82,13 @@ class Flusher:
 
     def _deliver_due(self) -> None:
         if time.monotonic() >= self._sweep_due:
-            self._delivery_turn.offer(self._delivery.sweep)
-            self._sweep_due = time.monotonic() + SWEEP_S
+            self._delivery_turn.offer(self._sweep)
         if self._delivery.waiting():
             self._delivery_turn.offer(self._deliver_all)
+
+    def _sweep(self) -> None:
+        self._delivery.sweep()
+        self._sweep_due = time.monotonic() + SWEEP_S
 
     def _deliver_all(self) -> None:
         """Stop at a store that takes nothing, but not at a pack that nobody should get."""
@@ -102,8 +106,9 @@ class Flusher:
 class _Turn:
     """A job's turn: one thread of one process at a time."""
 
-    def __init__(self, db: Database, name: str) -> None:
+    def __init__(self, db: Database, name: str, lease_s: float) -> None:
         self._db = db
+        self._lease_s = lease_s
         self._name = name
         self._lock = threading.Lock()
         self._leases = Leases(db)
@@ -116,14 +121,14 @@ class _Turn:
         self._leases = Leases(self._db, holder)
 
     def renew(self) -> None:
-        self._leases.acquire(self._name, LEASE_S)
+        self._leases.acquire(self._name, self._lease_s)
 
     def offer(self, work: Callable[[], None]) -> None:
         """Do `work` if it is nobody else's turn."""
         if self._lock.acquire(blocking=False):
             with contextlib.ExitStack() as stack:
                 stack.callback(self._lock.release)
-                if self._leases.acquire(self._name, LEASE_S):
+                if self._leases.acquire(self._name, self._lease_s):
                     stack.callback(self._leases.release, self._name)
                     work()
 
@@ -131,7 +136,7 @@ class _Turn:
         """Do `work` when the turn has come, unless it is not needed any more by then."""
         with self._lock:
             while is_needed():
-                if self._leases.acquire(self._name, LEASE_S):
+                if self._leases.acquire(self._name, self._lease_s):
                     try:
                         work()
                     finally:

@@ -122,9 +122,9 @@ class PackWriter:
     def finish(self) -> PackSummary:
         """Write index and trailer; nothing may be added afterwards."""
         index = self._index()
-        padded = padded_size(self._written + len(index) + _SEALING + _TRAILER_SIZE)
-        index += bytes(padded - self._written - len(index) - _SEALING - _TRAILER_SIZE)
-        sealed_index = self._seal(index, b"index")
+        end = self._written + len(index) + _SEALING + _TRAILER_SIZE
+        padding = bytes(padded_size(end) - end)
+        sealed_index = self._seal(index + padding, b"index")
         self._put(sealed_index)
         self._put(self._seal(_TRAILER.pack(len(sealed_index)), b"trailer"))
         return PackSummary(self._written, self._digest.digest(), tuple(self._entries))

@@ -45,6 +45,8 @@ class Packing:
         self._workshop = workshop
         self._sizes = workshop.sizes
         self._journal = journal
+        # What was never packed has its first pack by the clock like any other.
+        self._since_ns = time.time_ns()
 
     def has_work(self) -> bool:
         """True if anything is staged, or the journal is not packed to its end."""
@@ -66,7 +68,7 @@ class Packing:
             if oldest_ns is not None and now - oldest_ns >= self._sizes.flush_age_s * 1e9:
                 return True
             after, packed_ns = _packed(connection)
-            rests = now - packed_ns < self._sizes.journal_age_s * 1e9
+            rests = now - max(packed_ns, self._since_ns) < self._sizes.journal_age_s * 1e9
             return not rests and self._journal(connection, after)[1] != b""
 
     def pack(self, until_ns: int) -> bool:

@@ -37,6 +37,8 @@ class VaultSizes:
     """Packs that are put into the stores at once."""
     tick_s: float = 0.5
     """How often the flusher looks around."""
+    lease_s: float = 20.0
+    """How long a killed process keeps others from flushing in its place."""
     refresh_s: float = 1.0
     """How often the list of stores is looked at."""
     patience_s: float = 10.0

@@ -5,8 +5,7 @@ password), the debug filter, CORS, its locks, properties and request server.
 """
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from wsgidav.dav_provider import DAVProvider
 from wsgidav.wsgidav_app import WsgiDAVApp
@@ -14,7 +13,7 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 from tgdav.dav.auth import LOGINS, Authenticator, DomainController
 from tgdav.dav.logins import Logins
 from tgdav.dav.messages import DavOptions, Environ
-from tgdav.dav.outer import Errors, Outer
+from tgdav.dav.outer import Application, Errors, Outer
 from tgdav.dav.proxies import Proxies
 from tgdav.dav.requests import Requests
 from tgdav.dav.throttle import Throttle
@@ -28,9 +27,7 @@ class Share(DAVProvider):  # type: ignore[misc]
         return None
 
 
-def build(
-    tree: Tree, options: DavOptions
-) -> Callable[[Environ, Callable[..., Any]], Iterable[bytes]]:
+def build(tree: Tree, options: DavOptions, trusted_proxies: Iterable[str] = ()) -> Application:
     """The application that serves `tree` to its users. Thread-safe.
 
     Raises `SettingsRefused` for a trusted proxy that is no address.
@@ -55,4 +52,4 @@ def build(
             "verbose": 0,
         }
     )
-    return Outer(frame, options.prefix, Proxies(options.trusted_proxies))
+    return Outer(frame, options.prefix, Proxies(trusted_proxies))

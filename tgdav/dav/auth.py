@@ -14,14 +14,14 @@ from wsgidav.dc.base_dc import BaseDomainController
 from wsgidav.http_authenticator import HTTPAuthenticator
 
 from tgdav.dav.logins import Logins
-from tgdav.dav.messages import Environ
-from tgdav.dav.requests import CHALLENGE
+from tgdav.dav.messages import USER, Environ
 from tgdav.dav.statuses import HttpError
 from tgdav.dav.throttle import Throttled
 
 LOGINS = "tgdav.logins"
 """Where WsgiDAV's configuration holds our `Logins`: it makes its parts by class."""
 
+CHALLENGE = ("WWW-Authenticate", 'Basic realm="tgdav", charset="UTF-8"')
 UNKNOWN = HttpError(401, "log in", headers=(CHALLENGE,))
 
 
@@ -51,7 +51,7 @@ class DomainController(BaseDomainController):  # type: ignore[misc]
         if user is None:
             return False
         environ["wsgidav.auth.user_name"] = user.name
-        environ["tgdav.user"] = user
+        environ[USER] = user
         return True
 
 

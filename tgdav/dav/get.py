@@ -59,8 +59,7 @@ def _sent(request: Request, node: Node, stretch: Range, status: int) -> Reply:
 def _multipart(request: Request, node: Node, wanted: Sequence[Range]) -> Reply:
     frame = Multipart(wanted, node.size, content_type(node.name), secrets.token_hex(16))
     headers = [
-        *representation.validators(node),
-        ("Content-Type", frame.media_type),
+        *representation.headers(node, frame.media_type),
         ("Content-Length", str(frame.length)),
     ]
     return Reply(206, headers, Parts(request.tree, node, frame))

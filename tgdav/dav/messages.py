@@ -19,6 +19,8 @@ from tgdav.tree.tree import Tree
 from tgdav.tree.users import User
 
 Environ = dict[str, Any]
+USER = "tgdav.user"
+"""Where environ holds the `User` who logged in for this request."""
 Page = Callable[[str, str, bool, Iterable[Node]], Iterator[bytes]]
 """Writes a directory for a browser: quoted href, title, is it the root, its nodes."""
 
@@ -129,7 +131,10 @@ class Request:
     environ: Environ
 
     def href(self, path: Path, *, is_directory: bool = False) -> str:
-        """The absolute path of `path`'s URL, quoted; directories end with a slash."""
+        """The absolute path of `path`'s URL, quoted; directories end with a slash.
+
+        What lies above the user's root is not told: it is the root to them.
+        """
         return urls.href(self.base, path[len(self.user.root) :], is_directory=is_directory)
 
     def locate(self, url: str) -> Path:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 from wsgidav.mw.base_mw import BaseMiddleware
@@ -34,13 +35,13 @@ class Outer:
         try:
             self._proxies.see_through(environ)
             _require_own_page(environ)
-            environ["PATH_INFO"] = self._below(_text(environ["PATH_INFO"]))
+            environ["PATH_INFO"] = self._below(_asked(environ))
         except HttpError as error:
             return _told(error, start_response)
         return self._application(environ, start_response)
 
     def _below(self, path: str) -> str:
-        if not self._prefix or path == "*":
+        if not self._prefix:
             return path
         if path != self._prefix and not path.startswith(self._prefix + "/"):
             raise HttpError(404, "there is nothing here")
@@ -64,8 +65,18 @@ def _told(error: HttpError, start_response: StartResponse) -> Iterable[bytes]:
     content_type, content = statuses.content(error, lambda _: "")
     length = ("Content-Length", str(len(content)))
     fields = [("Content-Type", content_type), length, *error.headers]
-    start_response(statuses.line(error.status), fields)
+    start_response(f"{error.status} {HTTPStatus(error.status).phrase}", fields)
     return [content]
+
+
+def _asked(environ: Environ) -> str:
+    """The path, as text; `OPTIONS *` asks of the server what `OPTIONS /` does of the drive."""
+    path = environ["PATH_INFO"]
+    if path != "*":
+        return _text(path)
+    if environ["REQUEST_METHOD"] != "OPTIONS":
+        raise HttpError(400, "only OPTIONS is for the server as a whole")
+    return "/"
 
 
 def _text(raw: str) -> str:

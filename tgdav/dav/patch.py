@@ -6,7 +6,7 @@ https://sabre.io/dav/http-patch/. Also what rclone sends to a Nextcloud after a 
 from tgdav.dav import conditions, lookup, ranges, representation, saves
 from tgdav.dav.messages import Reply, Request
 from tgdav.dav.statuses import HttpError
-from tgdav.errors import Busy, RangeRefused
+from tgdav.errors import Busy, NotAFile, RangeRefused
 from tgdav.tree.nodes import Node
 from tgdav.tree.permit import Check
 
@@ -15,12 +15,14 @@ MEDIA_TYPE = "application/x-sabredav-partialupdate"
 
 def handle(request: Request) -> Reply:
     node = lookup.find(request)
+    if node.is_directory:
+        raise NotAFile("a collection has no stretches")
     if "X-Recalculate-Hash" in request.headers:
         # rclone asks once more for a checksum that it did not send; there is none to keep.
         return Reply(204, representation.validators(node))
+    update = _update(request)
     _require_media_type(request)
     saves.require_plain(request.headers)
-    update = _update(request)
     size = _size(request, update)
     check = conditions.check(request)
     start = update.start

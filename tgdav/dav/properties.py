@@ -146,6 +146,12 @@ def _available(node: Node, view: View) -> str | None:
     return _of_quota(node, view, lambda quota: quota.available)
 
 
+def _durability(node: Node, view: View) -> str | None:
+    if node.version is None:
+        return None
+    return "remote" if view.request.tree.is_remote(node) else "local"
+
+
 def _of_quota(node: Node, view: View, number: Callable[[Quota], int]) -> str | None:
     if node.version is not None or view.quota is None:
         return None
@@ -192,5 +198,6 @@ LIVE: dict[str, Live] = {
         _live(MICROSOFT + "Win32CreationTime", _win32_created),
         _live(MICROSOFT + "Win32LastModifiedTime", _modified),
         _live(OWNCLOUD + "checksums", _checksums),
+        _live("{urn:tgdav}durability", _durability),
     )
 }

@@ -2,6 +2,7 @@
 
 from tgdav.dav.dates import http_date
 from tgdav.dav.media import content_type
+from tgdav.dav.sandbox import disposition
 from tgdav.tree.nodes import Node
 
 Fields = list[tuple[str, str]]
@@ -19,10 +20,12 @@ def validators(node: Node) -> Fields:
     return fields if tag is None else [("ETag", tag), *fields]
 
 
-def headers(node: Node) -> Fields:
-    """Of a file that is sent whole or in one range."""
+def headers(node: Node, media_type: str | None = None) -> Fields:
+    """Of a file's bytes, sent as `media_type` where it is not the file's own."""
+    own = content_type(node.name)
     return [
         *validators(node),
-        ("Content-Type", content_type(node.name)),
+        ("Content-Type", media_type or own),
         ("Accept-Ranges", "bytes"),
+        *disposition(own),
     ]

@@ -25,12 +25,13 @@ from tgdav.dav import (
     put,
     statuses,
 )
-from tgdav.dav.messages import Body, DavOptions, Environ, Headers, Reply, Request
+from tgdav.dav.messages import USER, Body, DavOptions, Environ, Headers, Reply, Request
 from tgdav.dav.statuses import HttpError
 from tgdav.errors import Failed, Forbidden, TgdavError
 from tgdav.tree.paths import Path, parse
 from tgdav.tree.permit import Permit
 from tgdav.tree.tree import Tree
+from tgdav.tree.users import User
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +62,6 @@ VERBS = {
     "UNLOCK": Verb(locks.handle, changes=True),
 }
 
-CHALLENGE = ("WWW-Authenticate", 'Basic realm="tgdav", charset="UTF-8"')
-
 WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 UNSUPPORTED = frozenset({"POST", "TRACE", "CONNECT", "REPORT", "SEARCH", "ACL", "BIND"})
@@ -72,7 +71,7 @@ UNSUPPORTED = frozenset({"POST", "TRACE", "CONNECT", "REPORT", "SEARCH", "ACL", 
 class Requests:
     """The innermost WSGI application: one user's request on one tree. Thread-safe.
 
-    `environ` comes with PATH_INFO decoded and "wsgidav.auth.user_name" verified.
+    `environ` comes with PATH_INFO as text below the prefix, and with the user.
     """
 
     def __init__(self, tree: Tree, options: DavOptions) -> None:
@@ -94,35 +93,24 @@ class Requests:
 
     def _request(self, environ: Environ) -> Request:
         headers = Headers(environ)
-        user = self._tree.users.get(environ["wsgidav.auth.user_name"])
-        if user is None:
-            raise HttpError(401, "log in again", headers=(CHALLENGE,))
+        user: User = environ[USER]
         condition = _condition(headers)
         tokens = condition.tokens if condition else _office_token(environ, headers)
-        path, is_collection_url = _path(environ)
+        url = environ["PATH_INFO"]
         return Request(
             tree=self._tree,
             options=self._options,
             user=user,
             permit=Permit(user.name, tokens),
             method=environ["REQUEST_METHOD"],
-            path=user.root + path,
-            is_collection_url=is_collection_url,
+            path=user.root + parse(url.rstrip("/") or "/"),
+            is_collection_url=url.endswith("/"),
             base=quote(self._options.prefix),
             headers=headers,
             condition=condition,
             body=Body(environ["wsgi.input"], _body_length(headers)),
             environ=environ,
         )
-
-
-def _path(environ: Environ) -> tuple[Path, bool]:
-    text = environ["PATH_INFO"]
-    if text == "*":
-        if environ["REQUEST_METHOD"] != "OPTIONS":
-            raise HttpError(400, "only OPTIONS is for the server as a whole")
-        return (), True
-    return parse(text.rstrip("/") or "/"), text.endswith("/")
 
 
 def _body_length(headers: Headers) -> int | None:
@@ -163,19 +151,13 @@ def _carry_out(request: Request) -> Reply:
             raise Forbidden("this user may only read")
         return verb.handle(request)
     except Exception as error:
-        return _failure(error, request.environ, lambda path: _href(request, path))
+        return _failure(error, request.environ, request.href)
 
 
 def _unsupported(method: str) -> HttpError:
     if method in UNSUPPORTED:
         return HttpError(405, "this method is not offered")
     return HttpError(501, "this method is not known")
-
-
-def _href(request: Request, path: Path) -> str:
-    """Of the node that stands in the way; what lies above the user's root is not told."""
-    root = request.user.root
-    return request.href(path if path[: len(root)] == root else request.path)
 
 
 def _failure(error: Exception, environ: Environ, href: Callable[[Path], str]) -> Reply:

@@ -30,6 +30,9 @@ from tgdav.stores.packfile import (
 MARKER = "tgdav-store"
 """The file that tells an empty store from a disk that is not mounted."""
 
+CLOCK_LAG_S = 1.0
+"""By so much a file's time may lie before the time at which it was made."""
+
 _SHELF = re.compile("[0-9a-f]{2}")
 _LOCATOR = re.compile(rf"({_SHELF.pattern})/\1[0-9a-f]*\.pack")
 
@@ -43,7 +46,7 @@ class DirectoryStore:
     def __init__(self, folder: Path) -> None:
         self.limits = Limits(largest_pack=1 << 40, concurrency=4, local=True)
         self._folder = folder
-        self._started = time.time()
+        self._started = time.time() - CLOCK_LAG_S
         self._calls = threading.Condition()
         self._running = 0
         self._is_closed = False

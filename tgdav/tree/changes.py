@@ -1,9 +1,7 @@
 """Directories made, nodes moved, copied, deleted and dated: each within one transaction.
 
 A function here does all of its change or raises before the commit; its caller gives it
-a connection of `Database.write`. A directory's own time does not change when something
-in it does: that would make every save of a directory write one row, one after the other,
-and clients look at the time of what they opened.
+a connection of `Database.write`. What a node contains is never looked at.
 """
 
 import time
@@ -14,7 +12,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, null, update
 
 from tgdav.errors import AlreadyExists, Busy, Forbidden, LimitReached, Misplaced
 from tgdav.tree import journal, locks, nodes, subtrees
-from tgdav.tree.nodes import Node, require_directory, require_node, walk
+from tgdav.tree.nodes import Node, end, require_directory, require_node, walk
 from tgdav.tree.paths import DEPTH_LIMIT, Path
 from tgdav.tree.permit import Check, Permit
 from tgdav.tree.tables import NAME
@@ -43,6 +41,10 @@ class _Way(NamedTuple):
     def node(self) -> Node:
         return self.source[-1]
 
+    @property
+    def over_no(self) -> int | None:
+        return self.over and self.over.no
+
 
 def make_directory(
     connection: Connection,
@@ -55,11 +57,13 @@ def make_directory(
 ) -> Node:
     """Make a directory numbered `no`, dated now unless given.
 
+    Its time will not follow what is put into it: all saves of a directory would have to
+    write its one row, one after the other, for a figure that clients hardly use.
     Raises `AlreadyExists`, `ParentMissing`, `NotADirectory`, `Locked`, or what `check`
     does with what stands there.
     """
     chain = walk(connection, path)
-    node = chain[-1] if len(chain) > len(path) else None
+    node = end(chain, path)
     if check:
         check(node)
     if node is not None:
@@ -71,7 +75,8 @@ def make_directory(
     modified_ns = now_ns if modified_ns is None else modified_ns
     made = Node(no, parent, path[-1], None, 0, "", "", permit.user, now_ns, modified_ns)
     nodes.add(connection, made)
-    journal.append(connection, {"did": "make", **_place(made), **_origin(made), **_time(made)})
+    columns = ("parent", "name", "owner", "created_ns", "modified_ns")
+    journal.append(connection, {"did": "make", **journal.told(made, *columns)})
     return made
 
 
@@ -88,8 +93,8 @@ def touch(
     if locks.are_kept(connection):
         locks.require_change(connection, _numbers(chain), permit)
     node = nodes.set_times(connection, node, modified_ns, created_ns)
-    times = {"created_ns": node.created_ns, **_time(node)}
-    journal.append(connection, {"did": "touch", "node": node.no, **times})
+    times = journal.told(node, "created_ns", "modified_ns")
+    journal.append(connection, {"did": "touch", **times})
     return node
 
 
@@ -136,8 +141,8 @@ def move(
     parent = way.directory[-1].no
     connection.execute(_MOVE, {"of_node": way.node.no, "new_parent": parent, "new_name": way.name})
     _succeed(connection, way, way.node.no)
-    moved = way.node._replace(parent=parent, name=way.name)
-    journal.append(connection, {"did": "move", **_place(moved), **_over(way)})
+    moved = journal.told(way.node._replace(parent=parent, name=way.name), "parent", "name")
+    journal.append(connection, {"did": "move", **moved, "over": way.over_no})
     return way.over is None
 
 
@@ -174,10 +179,9 @@ def copy(
     )
     subtrees.copy_all(connection, way.node.no, made, deep=deep)
     _succeed(connection, way, made.no)
-    kind = {"source": way.node.no, "deep": deep}
-    journal.append(
-        connection, {"did": "copy", **_place(made), **_origin(made), **kind, **_over(way)}
-    )
+    told = journal.told(made, "parent", "name", "owner", "created_ns")
+    told |= {"source": way.node.no, "deep": deep, "over": way.over_no}
+    journal.append(connection, {"did": "copy", **told})
     return way.over is None
 
 
@@ -187,7 +191,7 @@ def _way(
     source_chain = walk(connection, source)
     node = _require_below_root(source_chain, source)
     chain = walk(connection, target)
-    over = chain[-1] if len(chain) > len(target) else None
+    over = end(chain, target)
     if over is not None and over.no in _numbers(source_chain):
         raise Misplaced("a node cannot take its own place, nor that of one above it")
     if deep and node.no in _numbers(chain):
@@ -242,19 +246,3 @@ def _succeed(connection: Connection, way: _Way, node_no: int) -> None:
 
 def _numbers(chain: Sequence[Node]) -> list[int]:
     return [node.no for node in chain]
-
-
-def _place(node: Node) -> dict[str, object]:
-    return {"node": node.no, "parent": node.parent, "name": node.name}
-
-
-def _origin(node: Node) -> dict[str, object]:
-    return {"owner": node.owner, "created_ns": node.created_ns}
-
-
-def _time(node: Node) -> dict[str, object]:
-    return {"modified_ns": node.modified_ns}
-
-
-def _over(way: _Way) -> dict[str, object]:
-    return {"over": way.over and way.over.no}

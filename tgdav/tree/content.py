@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, func, insert, select
 
 from tgdav.blocks.reader import BlockReader, Extent
+from tgdav.blocks.tables import blocks, replicas, stores
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.tree.tables import extents
@@ -41,6 +42,17 @@ _PAGE = (
     .where(_OF_VERSION, _OFFSET >= _SINCE_START, _OFFSET < _STOP)
     .order_by(_OFFSET)
     .limit(PAGE)
+)
+_elsewhere = (
+    select(replicas.c.pack)
+    .join(stores, stores.c.no == replicas.c.store)
+    .where(replicas.c.pack == blocks.c.pack, replicas.c.state == "sound", stores.c.kind != "spool")
+)
+_ONLY_HERE = (
+    select(extents.c.block)
+    .join(blocks, blocks.c.no == extents.c.block)
+    .where(_OF_VERSION, ~_elsewhere.exists())
+    .limit(1)
 )
 _WRITE = insert(extents)
 _KEEP_BEFORE = _WRITE.from_select(
@@ -102,6 +114,12 @@ def read(db: Database, vault: Vault, version: int, start: int, stop: int) -> Rea
     Raises what `Vault.reader` does, before there is a reading or between two pieces.
     """
     return vault.reader(_extents(db, version, start, stop), start, stop)
+
+
+def is_remote(db: Database, version: int) -> bool:
+    """True if a store has each of the version's blocks: it outlives this machine."""
+    with db.read() as connection:
+        return connection.execute(_ONLY_HERE, {"of_version": version}).first() is None
 
 
 def _extents(db: Database, version: int, start: int, stop: int) -> Iterator[Extent]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select
 
+from tgdav.tree.nodes import Node
 from tgdav.tree.tables import journal
 
 Change = Mapping[str, object]
@@ -43,6 +44,11 @@ _AFTER = (
     .where(journal.c.no > bindparam("after", type_=BigInteger))
     .order_by(journal.c.no)
 )
+
+
+def told(node: Node, *columns: str) -> dict[str, object]:
+    """What a change says of its node: the number, and these columns."""
+    return {"node": node.no, **{column: getattr(node, column) for column in columns}}
 
 
 def append(connection: Connection, change: Change) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     FromClause,
     Integer,
@@ -114,7 +115,7 @@ def plant_root(db: Database) -> None:
 def walk(connection: Connection, path: Path) -> list[Node]:
     """The nodes that the path leads through, from the root down, as far as there are any.
 
-    The path's own node is among them if they are more than the path has names.
+    `end` says whether the path's own node is among them.
     """
     chain = follow(connection, ROOT, path[:STRIDE])
     for done in range(STRIDE, len(path), STRIDE):
@@ -134,9 +135,9 @@ def follow(connection: Connection, top: int, names: Sequence[str]) -> list[Node]
     row = connection.execute(_follow(len(names)), values).first()
     if row is None:
         return []
-    parent, version, size, etag, checksum = row[:5]
+    parent, top_name, version, size, etag, checksum = row[:6]
     chain = []
-    for level, name in enumerate((row[5], *names)):
+    for level, name in enumerate((top_name, *names)):
         no, owner, created_ns, modified_ns = row[6 + 4 * level : 10 + 4 * level]
         if no is None:
             break
@@ -155,8 +156,8 @@ def _follow(depth: int) -> Select[*tuple[Any, ...]]:
     """
     levels = [nodes.alias(f"level_{level}") for level in range(depth + 1)]
     version = func.coalesce(*(level.c.version for level in levels), None)
-    columns = [levels[0].c.parent, version, versions.c.size, versions.c.etag, versions.c.checksum]
-    columns.append(levels[0].c.name)
+    columns: list[ColumnElement[Any]] = [levels[0].c.parent, levels[0].c.name]
+    columns += [version, versions.c.size, versions.c.etag, versions.c.checksum]
     source: FromClause = levels[0]
     for name, above, level in zip(_NAMES, levels, levels[1:], strict=False):
         is_child = level.c.parent == above.c.no
@@ -183,8 +184,13 @@ def children(connection: Connection, directory: int, after: str, limit: int) -> 
     return list(map(Node._make, connection.execute(_CHILDREN, values)))
 
 
+def end(chain: Sequence[Node], path: Path) -> Node | None:
+    """The path's own node of the chain that was walked, if there is one."""
+    return chain[-1] if len(chain) > len(path) else None
+
+
 def require_node(chain: Sequence[Node], path: Path) -> Node:
-    """The path's node of a walked chain; raise `NotFound`."""
+    """The path's own node; raise `NotFound`."""
     if len(chain) <= len(path):
         raise NotFound("no node has this path")
     return chain[-1]

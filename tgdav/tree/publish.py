@@ -20,7 +20,7 @@ from tgdav.db import Database
 from tgdav.errors import Busy, NotAFile, NotFound, ParentMissing, RangeRefused
 from tgdav.tree import content, journal, locks, nodes
 from tgdav.tree.locks import PlaceFile
-from tgdav.tree.nodes import Node, follow, lineage, require_directory, walk
+from tgdav.tree.nodes import Node, end, follow, lineage, require_directory, walk
 from tgdav.tree.paths import Path
 from tgdav.tree.permit import Check, Permit
 from tgdav.tree.quota import Quotas
@@ -30,6 +30,7 @@ from tgdav.tree.tables import retired, versions
 GAP_LIMIT = 64 << 20
 """Bytes of zeros that may lie between a file's end and what is written past it."""
 
+_TOLD = [column for column in Node._fields if column != "no"]
 _ADD_VERSION = insert(versions)
 _REPLACE = (
     update(rows)
@@ -152,10 +153,11 @@ class Publication:
         return _dated(new, self.details)
 
     def _change(self, new: Node, start: int) -> journal.Change:
-        pieces = [(piece.block_id.hex(), piece.size) for piece in self.draft.pieces]
+        told = journal.told(new, *_TOLD)
+        told["pieces"] = [(piece.block_id.hex(), piece.size) for piece in self.draft.pieces]
         if self.stretch is None:
-            return {"did": "save", **_told(new), "pieces": pieces}
-        return {"did": "splice", **_told(new), "start": start, "pieces": pieces}
+            return {"did": "save", **told}
+        return {"did": "splice", "start": start, **told}
 
 
 def look(connection: Connection, path: Path, permit: Permit, check: Check | None) -> Place:
@@ -164,7 +166,7 @@ def look(connection: Connection, path: Path, permit: Permit, check: Check | None
     Raises `ParentMissing`, `NotADirectory`, `NotAFile`, `Locked`, or what `check` does.
     """
     chain = walk(connection, path)
-    node = _require_file(chain[-1] if len(chain) > len(path) else None)
+    node = _require_file(end(chain, path))
     directory = require_directory(chain, path)
     _admit(connection, node, lambda: [each.no for each in chain], permit, check)
     return Place(directory.no, path[-1], node)
@@ -179,7 +181,7 @@ def prepare_file(wiring: Wiring) -> PlaceFile:
         made = _new_file(Place(directory.no, name, None), node_no, version_no, permit.user)
         _add_version(connection, made)
         _name(connection, made, None)
-        journal.append(connection, {"did": "save", **_told(made), "pieces": []})
+        journal.append(connection, {"did": "save", **journal.told(made, *_TOLD), "pieces": []})
         return made
 
     return place_file
@@ -252,9 +254,3 @@ def _name(connection: Connection, new: Node, old: Node | None) -> None:
     }
     connection.execute(_REPLACE, values)
     connection.execute(_RETIRE, {"version": old.version, "retired_ns": time.time_ns()})
-
-
-def _told(node: Node) -> dict[str, object]:
-    """What the journal is told of a file."""
-    told = node._asdict()
-    return {"node": told.pop("no"), **told}

@@ -62,8 +62,7 @@ class Tree:
     def find(self, path: Path) -> Node | None:
         """The node with this path; below a file there is none."""
         with self._db.read() as connection:
-            chain = walk(connection, path)
-        return chain[-1] if len(chain) > len(path) else None
+            return nodes.end(walk(connection, path), path)
 
     def children(self, node: Node, after: str | None = None, limit: int = 1000) -> list[Node]:
         """The next `limit` nodes of the directory, by the bytes of their names."""
@@ -131,6 +130,10 @@ class Tree:
         if node.version is None:
             raise NotAFile("a directory has no content")
         return content.read(self._db, self._vault, node.version, start, min(stop, node.size))
+
+    def is_remote(self, node: Node) -> bool:
+        """True if a store has all of the file's content, and not only this machine."""
+        return node.version is None or content.is_remote(self._db, node.version)
 
     def copy(
         self,

@@ -81,7 +81,7 @@ class Users:
             )
         user = User(
             name=_normal(name),
-            root=parse(root.rstrip("/") or "/"),
+            root=parse(root.rstrip("/") if len(root) > 1 else root),
             password_hash=self._hash(password),
             read_only=read_only,
             quota=quota,

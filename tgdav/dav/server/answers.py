@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from tgdav.dav.dates import SECOND, http_date
 from tgdav.dav.server.framing import HeadRefused
@@ -11,19 +12,6 @@ from tgdav.dav.server.wire import ClientGone, Wire
 Fields = list[tuple[str, str]]
 
 SERVER = "tgdav"
-PHRASES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    413: "Content Too Large",
-    414: "URI Too Long",
-    417: "Expectation Failed",
-    421: "Misdirected Request",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
-}
 
 
 def answer_head(status: str, fields: Fields, standing: Iterable[tuple[str, str]]) -> bytes:
@@ -50,7 +38,7 @@ def refusal(refused: HeadRefused, options: ServerOptions, *more: tuple[str, str]
         ("Connection", "close"),
         *more,
     ]
-    status = f"{refused.status} {PHRASES[refused.status]}"
+    status = f"{refused.status} {HTTPStatus(refused.status).phrase}"
     return answer_head(status, fields, options.headers) + content
 
 

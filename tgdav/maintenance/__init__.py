@@ -1,0 +1,1 @@
+"""What keeps a drive sound by the clock: answers no HTTP."""
