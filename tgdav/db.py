@@ -20,7 +20,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, exc, make_url, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    create_engine,
+    event,
+    exc,
+    make_url,
+    text,
+)
 from sqlalchemy.engine import URL
 
 from tgdav.errors import DatabaseBusy, DatabaseError, DatabaseTooNew, DiskFull, TgdavError
@@ -127,7 +136,7 @@ class Snapshot:
     ) -> None:
         if not self._is_inner:
             self._reader.leave(error)
-        if isinstance(error, exc.DBAPIError):
+        if isinstance(error, exc.DBAPIError | sqlite3.Error):
             raise _refusal(error) from error
 
 

@@ -41,6 +41,7 @@ def test_the_table_of_the_specification(client: Client, where: str, result: byte
         (416, {"x_update_range": "bytes=6-3"}),
         (416, {"x_update_range": "bytes=-11"}),
         (412, {"x_update_range": "append", "if_match": '"other"'}),
+        (412, {"x_update_range": "bytes=-2", "if_match": '"other"'}),
     ],
 )
 def test_what_is_refused_changes_nothing(client: Client, status: int, headers: dict) -> None:

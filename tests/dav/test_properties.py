@@ -69,7 +69,8 @@ def test_a_directory_is_one_for_clients_that_ask_for_a_type(client):
 
 
 def test_a_file_says_whether_only_this_machine_has_it(client, room):
-    body = b'<D:propfind xmlns:D="DAV:"><D:prop><d:durability xmlns:d="urn:tgdav"/></D:prop></D:propfind>'
+    asked = b'<d:durability xmlns:d="urn:tgdav"/>'
+    body = b'<D:propfind xmlns:D="DAV:"><D:prop>' + asked + b"</D:prop></D:propfind>"
 
     def said() -> str:
         (one,) = responses(client.propfind("/f", body))

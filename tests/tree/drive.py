@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from tests.blocks.room import Room
+from tgdav.prepared import Prepared
 from tgdav.tree.nodes import Node
 from tgdav.tree.paths import parse
 from tgdav.tree.permit import Permit
@@ -111,8 +112,17 @@ def statements(drive: Drive) -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE")):
             seen.append(statement)
 
+    text = Prepared._text
+
+    def note_prepared(prepared: Prepared, *said: Any) -> Any:
+        made = text(prepared, *said)
+        seen.append(made[0])
+        return made
+
     event.listen(Engine, "before_cursor_execute", note)
+    Prepared._text = note_prepared  # type: ignore[method-assign]
     try:
         yield seen
     finally:
+        Prepared._text = text  # type: ignore[method-assign]
         event.remove(Engine, "before_cursor_execute", note)

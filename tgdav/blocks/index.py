@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection, bindparam, exists, func, insert, or_, select, update
 
 from tgdav.blocks.tables import blocks, packs, replicas, stores
+from tgdav.prepared import Prepared
 from tgdav.stores.base import Locator
 from tgdav.stores.pool import Replica
 
@@ -26,11 +27,14 @@ _is_alive = or_(
     blocks.c.pack.is_(None),
     exists().select_from(_kept).where(replicas.c.pack == blocks.c.pack, replicas.c.state == SOUND),
 )
-_FIND = select(blocks.c.block_id, blocks.c.no, _is_alive.label("is_alive")).where(
-    blocks.c.block_id.in_(bindparam("ids", expanding=True))
+_FIND = Prepared(
+    select(blocks.c.block_id, blocks.c.no, _is_alive.label("is_alive")).where(
+        blocks.c.block_id.in_(bindparam("ids", expanding=True))
+    ),
+    "ids",
 )
 _COUNT = select(func.count()).where(blocks.c.no.in_(bindparam("numbers", expanding=True)))
-_LOCATE = (
+_LOCATE = Prepared(
     select(
         blocks.c.no,
         blocks.c.block_id,
@@ -43,9 +47,10 @@ _LOCATE = (
     )
     .select_from(blocks.outerjoin(_kept, replicas.c.pack == blocks.c.pack))
     .where(blocks.c.no.in_(bindparam("numbers", expanding=True)))
-    .order_by(replicas.c.state)  # "sound" before "suspect"
+    .order_by(replicas.c.state),  # "sound" before "suspect"
+    "numbers",
 )
-_INSERT_BLOCK = insert(blocks)
+_INSERT_BLOCK = Prepared(insert(blocks))
 _REVIVE = (
     update(blocks)
     .where(blocks.c.no == bindparam("of_no"))
@@ -130,9 +135,9 @@ def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 def find(connection: Connection, ids: Collection[bytes]) -> dict[bytes, Known]:
     """Those of `ids` that are recorded."""
     return {
-        row.block_id: Known(row.no, bool(row.is_alive))
+        block_id: Known(no, bool(is_alive))
         for batch in batches(ids)
-        for row in connection.execute(_FIND, {"ids": batch})
+        for block_id, no, is_alive in _FIND.rows(connection, {"ids": batch})
     }
 
 
@@ -145,8 +150,8 @@ def locate(connection: Connection, numbers: Collection[int]) -> dict[int, Locate
     """Where these blocks are, the more trustworthy replicas first."""
     found: dict[int, Located] = {}
     for batch in batches(numbers):
-        for no, block_id, size, sealed_size, pack, offset, store, locator in connection.execute(
-            _LOCATE, {"numbers": batch}
+        for no, block_id, size, sealed_size, pack, offset, store, locator in _LOCATE.rows(
+            connection, {"numbers": batch}
         ):
             replica = () if store is None else (Replica(store, Locator(locator)),)
             before = found[no].replicas if no in found else ()
@@ -165,7 +170,7 @@ def record_blocks(
     now = time.time_ns()
     fresh = [block._asdict() | {"created_ns": now} for block in new if block.block_id not in known]
     if fresh:
-        connection.execute(_INSERT_BLOCK, fresh)
+        _INSERT_BLOCK.run_each(connection, fresh)
     dead = [
         block for block in new if block.block_id in known and not known[block.block_id].is_alive
     ]

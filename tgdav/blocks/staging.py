@@ -15,9 +15,10 @@ from tgdav.blocks.draft import Draft, Pending
 from tgdav.blocks.index import NewBlock
 from tgdav.blocks.tables import blocks, staged
 from tgdav.errors import Busy
+from tgdav.prepared import Prepared
 
-_INSERT = insert(staged)
-_SEALED = select(staged.c.sealed).where(staged.c.block == bindparam("of_block"))
+_INSERT = Prepared(insert(staged))
+_SEALED = Prepared(select(staged.c.sealed).where(staged.c.block == bindparam("of_block")))
 _SUM = select(func.coalesce(func.sum(staged.c.sealed_size), 0), func.min(staged.c.staged_ns))
 _OLDEST = (
     select(staged.c.block, staged.c.sealed_size)
@@ -54,7 +55,7 @@ def stage(connection: Connection, pending: Collection[Pending]) -> dict[int, int
         index.record_blocks(connection, [_recorded(block) for block in absent], known)
         now = time.time_ns()
         rows = [_row(renumbered.get(block.no, block.no), block.sealed, now) for block in absent]
-        connection.execute(_INSERT, rows)
+        _INSERT.run_each(connection, rows)
     return renumbered
 
 
@@ -94,7 +95,8 @@ def _require_recorded(connection: Connection, draft: Draft) -> None:
 
 def sealed(connection: Connection, block: int) -> bytes | None:
     """The staged block, or None if it is not staged (any more)."""
-    return connection.scalars(_SEALED, {"of_block": block}).one_or_none()
+    rows = _SEALED.rows(connection, {"of_block": block})
+    return rows[0][0] if rows else None
 
 
 def waiting(connection: Connection) -> Waiting:

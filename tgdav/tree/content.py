@@ -11,6 +11,7 @@ from tgdav.blocks.reader import BlockReader, Extent
 from tgdav.blocks.tables import blocks, replicas, stores
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
+from tgdav.prepared import Prepared
 from tgdav.tree.tables import extents
 
 Reading = BlockReader
@@ -37,7 +38,7 @@ _SINCE_START, _SINCE_STOP = (
 )
 _past_stop = case((_OFFSET < _STOP, _STOP - _OFFSET), else_=0).cast(Integer)
 
-_PAGE = (
+_PAGE = Prepared(
     select(_OFFSET, _SIZE, extents.c.block, extents.c.block_offset)
     .where(_OF_VERSION, _OFFSET >= _SINCE_START, _OFFSET < _STOP)
     .order_by(_OFFSET)
@@ -55,6 +56,7 @@ _ONLY_HERE = (
     .limit(1)
 )
 _WRITE = insert(extents)
+_WRITE_ROWS = Prepared(_WRITE)
 _KEEP_BEFORE = _WRITE.from_select(
     _COLUMNS,
     select(
@@ -95,7 +97,7 @@ def write(
         for offset, size, block, block_offset in adopted
     ]
     if rows:
-        connection.execute(_WRITE, rows)
+        _WRITE_ROWS.run_each(connection, rows)
 
 
 def splice(connection: Connection, base: int, version: int, start: int, stop: int) -> None:
@@ -130,7 +132,7 @@ def _extents(db: Database, version: int, start: int, stop: int) -> Iterator[Exte
     while start < stop:
         values = {"of_version": version, "start": start, "stop": stop}
         with db.read() as connection:
-            page = [Extent(*row) for row in connection.execute(_PAGE, values)]
+            page = [Extent(*row) for row in _PAGE.rows(connection, values)]
         yield from page
         if len(page) < PAGE:
             return

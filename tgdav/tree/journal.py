@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select
 
+from tgdav.prepared import Prepared
 from tgdav.tree.nodes import Node
 from tgdav.tree.tables import journal
 
@@ -38,7 +39,7 @@ PAGE_BYTES = 8 << 20
 
 _ADVISORY_LOCK = 7247
 _TAKE_TURN = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
-_APPEND = insert(journal)
+_APPEND = Prepared(insert(journal))
 _AFTER = (
     select(journal.c.no, journal.c.at_ns, journal.c.change)
     .where(journal.c.no > bindparam("after", type_=BigInteger))
@@ -60,7 +61,7 @@ def append(connection: Connection, change: Change) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_TAKE_TURN)
     text = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
-    connection.execute(_APPEND, {"at_ns": time.time_ns(), "change": text})
+    _APPEND.run(connection, {"at_ns": time.time_ns(), "change": text})
 
 
 def unpacked(connection: Connection, after: int) -> tuple[int, bytes]:

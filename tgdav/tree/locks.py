@@ -34,6 +34,7 @@ from sqlalchemy.sql.selectable import CTE
 
 from tgdav.db import Database
 from tgdav.errors import Forbidden, LimitReached, Locked, LockMissing
+from tgdav.prepared import Prepared
 from tgdav.tree.nodes import Node, require_directory, walk
 from tgdav.tree.paths import Path
 from tgdav.tree.permit import Permit
@@ -91,7 +92,7 @@ _TOKENS_ABOVE = _climb([locks.c.token])
 _LINEAGE = _lineage()
 
 _ANY = select(locks.c.token).where(_VALID).limit(1)
-_KEPT = select(locks.c.token).limit(1)
+_KEPT = Prepared(select(locks.c.token).limit(1))
 _COVERING = select(locks).where(
     locks.c.node.in_(bindparam("chain", expanding=True)),
     or_(locks.c.node == _NODE, locks.c.infinite),
@@ -234,7 +235,7 @@ def require_subtree(connection: Connection, node_no: int, permit: Permit) -> Non
 
 def are_kept(connection: Connection) -> bool:
     """Whether anything is locked, or was: if not, nothing else here need be asked."""
-    return connection.execute(_KEPT).first() is not None
+    return bool(_KEPT.rows(connection, {}))
 
 
 def inherit(connection: Connection, old: int, new: int) -> None:

@@ -18,6 +18,7 @@ from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import Busy, NotAFile, NotFound, ParentMissing, RangeRefused
+from tgdav.prepared import Prepared
 from tgdav.tree import content, journal, locks, nodes
 from tgdav.tree.locks import PlaceFile
 from tgdav.tree.nodes import Node, end, follow, lineage, require_directory, walk
@@ -31,7 +32,7 @@ GAP_LIMIT = 64 << 20
 """Bytes of zeros that may lie between a file's end and what is written past it."""
 
 _TOLD = [column for column in Node._fields if column != "no"]
-_ADD_VERSION = insert(versions)
+_ADD_VERSION = Prepared(insert(versions))
 _REPLACE = (
     update(rows)
     .where(rows.c.no == bindparam("of_node", type_=BigInteger))
@@ -237,7 +238,7 @@ def _dated(node: Node, details: Details) -> Node:
 
 def _add_version(connection: Connection, node: Node) -> None:
     values = {"no": node.version, "etag": node.etag, "size": node.size, "checksum": node.checksum}
-    connection.execute(_ADD_VERSION, {**values, "created_ns": time.time_ns()})
+    _ADD_VERSION.run(connection, {**values, "created_ns": time.time_ns()})
 
 
 def _name(connection: Connection, new: Node, old: Node | None) -> None:
