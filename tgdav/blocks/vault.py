@@ -82,8 +82,8 @@ class Vault:
         sizes = sizes or VaultSizes()
         self._db = db
         self._pool = pool
-        self._sealing = ThreadPoolExecutor(SEALING_THREADS, thread_name_prefix="sealing")
-        self._transfers = ThreadPoolExecutor(TRANSFER_THREADS, thread_name_prefix="transfer")
+        self._sealing = _threads(SEALING_THREADS, "sealing")
+        self._transfers = _threads(TRANSFER_THREADS, "transfer")
         self._workshop = Workshop(
             db=db,
             drive=drive,
@@ -187,3 +187,10 @@ class Vault:
             with contextlib.suppress(TgdavError):  # a read is not to fail for a note
                 if self._db.write(lambda connection: index.suspect(connection, replica)):
                     LOG.warning("store %d: replica %s: %s", replica.store, replica.locator, error)
+
+
+def _threads(count: int, name: str) -> ThreadPoolExecutor:
+    """Threads on this process's CPUs: one begins on those of its starter, which may be one."""
+    if not hasattr(os, "sched_setaffinity"):
+        return ThreadPoolExecutor(count, name)
+    return ThreadPoolExecutor(count, name, os.sched_setaffinity, (0, os.sched_getaffinity(0)))

@@ -132,7 +132,7 @@ class Listing:
         if not (self._asked.dead or self._asked.every_dead):
             return {}
         properties = self._tree.properties
-        if len(nodes) > 1 and not properties.any_below(self._node):
+        if not properties.any_below(self._node):
             return {}
         return properties.of([node.no for node in nodes])
 

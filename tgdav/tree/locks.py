@@ -35,6 +35,7 @@ from sqlalchemy.sql.selectable import CTE
 from tgdav.db import Database
 from tgdav.errors import Forbidden, LimitReached, Locked, LockMissing
 from tgdav.prepared import Prepared
+from tgdav.tree.memo import Memo
 from tgdav.tree.nodes import Node, require_directory, walk
 from tgdav.tree.paths import Path
 from tgdav.tree.permit import Permit
@@ -91,8 +92,8 @@ _VALID_ABOVE = _climb(locks.c, _VALID)
 _TOKENS_ABOVE = _climb([locks.c.token])
 _LINEAGE = _lineage()
 
-_ANY = select(locks.c.token).where(_VALID).limit(1)
 _KEPT = Prepared(select(locks.c.token).limit(1))
+_ANY = select(locks.c.token).where(_VALID).limit(1)
 _COVERING = select(locks).where(
     locks.c.node.in_(bindparam("chain", expanding=True)),
     or_(locks.c.node == _NODE, locks.c.infinite),
@@ -136,9 +137,17 @@ class Locks:
         """`prepare_file` is called before each transaction that may need a new file."""
         self._db = db
         self._prepare_file = prepare_file
+        self._any: Memo[tuple[()], bool] = Memo(db, 1)
 
     def any(self) -> bool:
         """Whether anything is locked: cheap, so worth asking first."""
+
+        def read() -> bool:
+            with self._db.read() as connection:
+                return are_kept(connection)
+
+        if not self._any.get((), read):
+            return False
         with self._db.read() as connection:
             return connection.execute(_ANY, {"now_ns": time.time_ns()}).first() is not None
 

@@ -21,6 +21,7 @@ from tgdav.db import Database
 from tgdav.errors import LimitReached
 from tgdav.tree import journal
 from tgdav.tree.locks import require_change
+from tgdav.tree.memo import Memo
 from tgdav.tree.nodes import Node, require_node, set_times, walk
 from tgdav.tree.paths import Path
 from tgdav.tree.permit import Permit
@@ -50,6 +51,7 @@ class Properties:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._any: Memo[tuple[()], bool] = Memo(db, 1)
 
     def of(self, nodes: Sequence[int]) -> dict[int, dict[str, str]]:
         """Name → XML of each of these nodes that has any."""
@@ -65,8 +67,12 @@ class Properties:
 
         It looks at the drive as a whole, so that it costs the same for any directory.
         """
-        with self._db.read() as connection:
-            return connection.execute(_ANY).first() is not None
+
+        def read() -> bool:
+            with self._db.read() as connection:
+                return connection.execute(_ANY).first() is not None
+
+        return self._any.get((), read)
 
     def change(
         self,

@@ -15,6 +15,7 @@ from tgdav.errors import NotAFile
 from tgdav.tree import changes, content, nodes, subtrees
 from tgdav.tree.content import Reading
 from tgdav.tree.locks import Locks
+from tgdav.tree.memo import Memo
 from tgdav.tree.nodes import Node, require_node, walk
 from tgdav.tree.paths import Path
 from tgdav.tree.permit import Check, Permit
@@ -31,6 +32,8 @@ _TOTALS = select(
     func.count() - func.count(rows.c.version) - 1,
     func.coalesce(func.sum(versions.c.size), 0),
 ).select_from(rows.outerjoin(versions, versions.c.no == rows.c.version))
+FOUND = 4096
+"""Paths whose nodes are remembered while nothing changes."""
 
 
 class Totals(NamedTuple):
@@ -52,6 +55,7 @@ class Tree:
         self._db = db
         self._vault = vault
         self._quotas = Quotas(db)
+        self._found: Memo[Path, Node | None] = Memo(db, FOUND)
         self._numbers = Numbers(db, "node")
         self._wiring = Wiring(db, vault, self._quotas, self._numbers, Numbers(db, "version"))
         self.properties = Properties(db)
@@ -61,8 +65,12 @@ class Tree:
 
     def find(self, path: Path) -> Node | None:
         """The node with this path; below a file there is none."""
-        with self._db.read() as connection:
-            return nodes.end(walk(connection, path), path)
+
+        def read() -> Node | None:
+            with self._db.read() as connection:
+                return nodes.end(walk(connection, path), path)
+
+        return self._found.get(path, read)
 
     def children(self, node: Node, after: str | None = None, limit: int = 1000) -> list[Node]:
         """The next `limit` nodes of the directory, by the bytes of their names."""

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Delete, Row, Update, bindparam, delete, inser
 
 from tgdav.db import Database
 from tgdav.errors import NameRefused, PasswordRefused, UserExists, UserUnknown
+from tgdav.tree.memo import Memo
 from tgdav.tree.paths import Path, parse
 from tgdav.tree.tables import locks, users
 
@@ -59,6 +60,7 @@ class Users:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._seen: Memo[str, User | None] = Memo(db, 256)
         self._room = threading.BoundedSemaphore(HASHINGS)
 
     def add(
@@ -114,9 +116,13 @@ class Users:
         name = _normal(name)
         if not _is_name(name):  # PostgreSQL cannot even be asked for every text
             return None
-        with self._db.read() as connection:
-            row = connection.execute(_GET, {"of_name": name}).first()
-        return None if row is None else _user(row)
+
+        def read() -> User | None:
+            with self._db.read() as connection:
+                row = connection.execute(_GET, {"of_name": name}).first()
+            return None if row is None else _user(row)
+
+        return self._seen.get(name, read)
 
     def verify(self, name: str, password: str) -> User | None:
         """The user, if this is their password; an unknown name costs the same work."""
