@@ -93,7 +93,7 @@ class StoreSettings(Section):
 class CacheSettings(Section):
     """What is kept at hand for reading."""
 
-    memory: Bytes = Field(ByteSize(64 * MIB), description="opened blocks in memory")
+    memory: Bytes = Field(ByteSize(48 * MIB), description="opened blocks in memory")
     disk: Bytes = Field(ByteSize(GIB), description="sealed blocks of distant stores on this disk")
 
 
@@ -101,7 +101,7 @@ class MemorySettings(Section):
     """The bound on what all requests hold together."""
 
     budget: Bytes = Field(
-        ByteSize(128 * MIB), ge=16 * MIB, description="bytes in flight in all saves and reads"
+        ByteSize(96 * MIB), ge=16 * MIB, description="bytes in flight in all saves and reads"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tgdav import app
+from tgdav.allocator import share_one_heap
 from tgdav.cli.frame import ask_passphrase, data_option
 from tgdav.settings import FILE, load, options
 
@@ -49,6 +50,7 @@ def command(folder: Path, **given: str | None) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    share_one_heap()
     with app.alone(folder):
         password = app.make_unless_made(folder, settings)
         if password is not None:

@@ -35,12 +35,17 @@ class Outer:
         try:
             self._proxies.see_through(environ)
             _require_own_page(environ)
-            environ["PATH_INFO"] = self._below(_asked(environ))
+            environ["PATH_INFO"] = self._path(environ)
         except HttpError as error:
             return _told(error, start_response)
         return self._application(environ, start_response)
 
-    def _below(self, path: str) -> str:
+    def _path(self, environ: Environ) -> str:
+        """`OPTIONS *` asks of the server what `OPTIONS /` asks of the drive."""
+        asked = environ["PATH_INFO"]
+        if asked == "*" and environ["REQUEST_METHOD"] == "OPTIONS":
+            return "/"
+        path = _text(asked)
         if not self._prefix:
             return path
         if path != self._prefix and not path.startswith(self._prefix + "/"):
@@ -69,22 +74,14 @@ def _told(error: HttpError, start_response: StartResponse) -> Iterable[bytes]:
     return [content]
 
 
-def _asked(environ: Environ) -> str:
-    """The path, as text; `OPTIONS *` asks of the server what `OPTIONS /` does of the drive."""
-    path = environ["PATH_INFO"]
-    if path != "*":
-        return _text(path)
-    if environ["REQUEST_METHOD"] != "OPTIONS":
-        raise HttpError(400, "only OPTIONS is for the server as a whole")
-    return "/"
-
-
 def _text(raw: str) -> str:
     """The path as text. WsgiDAV would end the connection without an answer instead."""
     try:
         path = raw.encode("latin-1").decode("utf-8")
     except UnicodeError as error:
         raise HttpError(400, "the URL is not UTF-8") from error
+    if not path.startswith("/"):
+        raise HttpError(400, "a URL without a path")
     if "/." in path and any(part in (".", "..") for part in path.split("/")):
         raise HttpError(400, "a URL with dots for names")
     return path

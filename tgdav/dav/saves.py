@@ -8,6 +8,7 @@ from tgdav.dav import representation
 from tgdav.dav.checksums import Checksums
 from tgdav.dav.dates import read_unix_time
 from tgdav.dav.messages import Body, Headers, Reply, Request
+from tgdav.dav.patience import kept_waiting
 from tgdav.dav.statuses import HttpError
 from tgdav.tree.save import Save
 
@@ -32,9 +33,9 @@ def keep(request: Request, save: Save, *, size: int | None, whole: bool = True) 
     checksums = Checksums(request.headers, whole=whole)
     _pour(request.body, save, checksums)
     modified_ns = read_unix_time(request.headers.get("X-OC-Mtime", ""))
-    node, created = save.publish(
-        size_expected=size, checksum=checksums.verify(), modified_ns=modified_ns
-    )
+    checksum = checksums.verify()
+    with kept_waiting(request):
+        node, created = save.publish(size_expected=size, checksum=checksum, modified_ns=modified_ns)
     headers = representation.validators(node)
     headers += [
         ("OC-ETag", f'"{node.etag}"'),

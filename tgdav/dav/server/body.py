@@ -62,7 +62,7 @@ class Body(ABC):
         The first call asks a client for the body that waits for "100 Continue". Raises
         `BodyIncomplete`.
         """
-        allowed = self._allowed(size)
+        allowed = self._allowed(max(size, 0))
         if not allowed:
             return b""
         started_s = self._begin()

@@ -143,7 +143,7 @@ class Connections(ConnectionManager):
         connected.settimeout(self.server.options.head_s)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self.can_add_keepalive_connection:
-            self._drop_idlest()
+            self._end_idlest()
         self.put(Connection(self.server, connected, *address[:2]))
 
     def _make_room(self, error: OSError) -> None:
@@ -152,12 +152,16 @@ class Connections(ConnectionManager):
             _log.debug("accept: %s", error)
             return
         _log.warning("accept: %s", error)
-        self._drop_idlest()
+        self._end_idlest()
         time.sleep(BREATH_S)
 
-    def _drop_idlest(self) -> None:
-        idle = [each for each in self._selector.connections if each[1] is not self.server]
-        if idle:
-            descriptor, connection = min(idle, key=lambda each: each[1].last_used)
-            self._selector.unregister(descriptor)
-            connection.close()
+    def _end_idlest(self) -> None:
+        """Cut the connection that has been silent longest: a worker finds it at its end.
+
+        Closing it here would take it from under the selector's round.
+        """
+        idle = [each for _, each in self._selector.connections if each is not self.server]
+        for connection in sorted(idle, key=lambda each: each.last_used):
+            if connection.rfile.is_silent():
+                connection.cut()
+                return

@@ -35,6 +35,17 @@ class Wire:
             return True
         return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
 
+    def is_silent(self) -> bool:
+        """The client is still there, and has sent nothing since it was last listened to."""
+        try:
+            # Below TLS, which knows no flags.
+            socket.socket.recv(self.socket, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def begins_within(self, wait_s: float) -> bool:
         """Whether something comes, or the client hangs up, before `wait_s` are over."""
         if self.has_data():
