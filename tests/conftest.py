@@ -7,6 +7,8 @@ import pytest
 
 from tgdav.db import Database
 
+# Before anything imports it: failing assertions of the contract are told in full, too.
+pytest.register_assert_rewrite("tests.contracts.store")
 pytest_plugins = ["tests.postgres"]
 
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,9 @@ def test_every_option_says_what_it_is_and_has_one_spelling():
     spelled = [variable(section, name) for section, name, _ in options()]
     assert len(set(spelled)) == len(spelled)
     assert all(field.description for _, _, field in options())
+
+
+def test_the_readme_has_every_option_and_no_other():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    told = set(re.findall(r"^\| `(\w+\.(?!py`)\w+)` \|", readme, re.MULTILINE))
+    assert told == {f"{section}.{name}" for section, name, _ in options()}
