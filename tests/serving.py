@@ -41,8 +41,9 @@ def free_port() -> int:
 class Serving:
     """A serving process; it can be stopped, killed and started again on its folder."""
 
-    def __init__(self, data: Path, **variables: str) -> None:
+    def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         self.data = data
+        self.arguments = arguments
         self.port = free_port()
         self.variables = variables
         self.log = data.with_name(data.name + ".log")
@@ -57,7 +58,7 @@ class Serving:
         program = [sys.executable, "-m", "tgdav", "serve"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*program, "--data", str(self.data), "--port", str(self.port)],
+                [*program, "--data", str(self.data), "--port", str(self.port), *self.arguments],
                 stdout=log,
                 stderr=log,
                 env=ENVIRONMENT | self.variables,
@@ -124,9 +125,9 @@ def authorization(user: str = USER, password: str = PASSWORD) -> str:
 
 
 @contextlib.contextmanager
-def serving(data: Path, **variables: str) -> Iterator[Serving]:
+def serving(data: Path, *arguments: str, **variables: str) -> Iterator[Serving]:
     """A fresh drive with one user, served; its process ends with the block."""
-    server = Serving(data, **variables).start()
+    server = Serving(data, *arguments, **variables).start()
     try:
         command("user", "add", USER, "--password-stdin", data=data, stdin=PASSWORD)
         yield server

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tgdav.errors import SettingsRefused
-from tgdav.settings import FILE, Settings, load, options, variable
+from tgdav.settings import FILE, Settings, _variables, load, options, variable
 
 
 def test_without_anything_the_defaults_stand(tmp_path: Path):
@@ -56,6 +56,13 @@ def test_an_unknown_variable_is_refused_with_the_nearest(tmp_path: Path):
 
 def test_variables_of_the_tests_are_no_settings(tmp_path: Path):
     assert load(tmp_path, {"TGDAV_TEST_REQUIRE_ALL": "1", "TGDAV_DATA": "/"}) == Settings()
+
+
+def test_every_option_can_be_said_by_its_variable(tmp_path: Path):
+    for section, name, _ in options():
+        assert _variables({variable(section, name): "x"}) == {(section, name): "x"}
+    url = load(tmp_path, {"TGDAV_DATABASE_URL": "postgresql://x"}).database.url
+    assert url == "postgresql://x"
 
 
 def test_sizes_are_read_with_their_units(tmp_path: Path):

@@ -32,7 +32,7 @@ from tgdav.errors import (
     KeyRefused,
     StoreError,
 )
-from tgdav.settings import KIB, MIB, Settings, load
+from tgdav.settings import FILE, KIB, MIB, Settings, load
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
 from tgdav.stores.pool import StorePool
@@ -135,6 +135,7 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
         DirectoryStore.make(folder / STORE)
         roster.add(db, "directory", {"path": STORE})
         password = _first_password(db)
+        _remember_database(folder, settings)
         db.write(lambda c: drives.make(c, keys.key_id, best_aead(), CHUNKS))
         return password
 
@@ -152,9 +153,9 @@ def opened(
     Raises `DriveMissing`, `KeyRefused`, `DatabaseError`, `StoreError`; then nothing was
     changed.
     """
-    if not folder.is_dir():
-        raise DriveMissing("there is no drive here; tgdav serve makes one")
     settings = settings or load(folder)
+    if not folder.is_dir() or not (settings.database.url or (folder / DATABASE).exists()):
+        raise DriveMissing("there is no drive here; tgdav serve makes one")
     with contextlib.ExitStack() as stack:
         db = stack.enter_context(contextlib.closing(_database(folder, settings)))
         drive = drives.find(db)
@@ -234,6 +235,15 @@ def _spool_no(folder: Path, db: Database) -> int:
     return roster.add(db, "spool", {"gateway": file.read_text().strip()})
 
 
+def _remember_database(folder: Path, settings: Settings) -> None:
+    """Tell the other commands of a database that `serve` was told of by a flag."""
+    if settings.database.url and not load(folder).database.url:
+        file = folder / FILE
+        with file.open("a", encoding="utf-8") as written:
+            file.chmod(0o600)
+            written.write(f"\n[database]\nurl = {json.dumps(settings.database.url)}\n")
+
+
 def _refuse_leftovers(folder: Path) -> None:
     """Packs without a database are a drive that was lost, not an empty folder."""
     found = sum(1 for part in (STORE, SPOOL) for _ in (folder / part).glob("??/*.pack"))
@@ -291,4 +301,4 @@ def _first_line(file: Path) -> str:
 
 
 def _ratio(whole: float, part: float) -> float:
-    return whole / part if part else 1.0
+    return whole / part if whole and part else 1.0

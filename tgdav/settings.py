@@ -19,7 +19,8 @@ from tgdav.errors import SettingsRefused
 
 FILE = "tgdav.toml"
 PREFIX = "TGDAV_"
-NOT_SETTINGS = ("TGDAV_DATA", "TGDAV_TEST_")
+DATA = "TGDAV_DATA"
+TESTS = "TGDAV_TEST_"
 """Variables of ours that are not settings: the data folder, and the tests' own."""
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -190,7 +191,8 @@ def _variables(environment: Mapping[str, str]) -> dict[tuple[str, str], Any]:
     known = {variable(section, name): (section, name) for section, name, _ in options()}
     values: dict[tuple[str, str], Any] = {}
     for spelled, value in environment.items():
-        if spelled.startswith(PREFIX) and not spelled.startswith(NOT_SETTINGS):
+        is_other = spelled == DATA or spelled.startswith(TESTS)
+        if spelled.startswith(PREFIX) and not is_other:
             _require_known(spelled, known, "environment: {}")
             values[known[spelled]] = value
     return values

@@ -94,6 +94,21 @@ def test_the_generated_password_logs_in_and_is_printed_once(tmp_path: Path):
         assert server.log.read_text().count(password) == 1
 
 
+def test_a_drive_on_postgresql_is_found_by_the_other_commands(tmp_path: Path, postgres_url: str):
+    data = tmp_path / "drive"
+    with serving(data, "--database", postgres_url) as server:
+        assert server.request("PUT", "/a.txt", b"hello" * 1000)[0] == 201
+        command("flush", data=data)
+        facts = json.loads(command("status", "--json", data=data))
+        assert (facts["files"], facts["packs"], facts["staged_bytes"]) == (1, 1, 0)
+        server.stop()
+        server.arguments = ()
+        server.start()
+        assert server.request("GET", "/a.txt")[2] == b"hello" * 1000
+    assert (data / "tgdav.toml").stat().st_mode & 0o777 == 0o600
+    assert not (data / "drive.db").exists()
+
+
 def test_users_come_and_go_beside_a_running_server(tmp_path: Path):
     data = tmp_path / "drive"
     with serving(data) as server:

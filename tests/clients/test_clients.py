@@ -28,7 +28,7 @@ GVFS_LIMITS = {
     "copy-folder": "gio copies files only, and says so",
     # `cp` returns before gvfsd-fuse has begun its PUT, and `cmp` asks 7 ms after it has:
     # only a server that shows a name before it has the content passes. What this check
-    # is for is tested in `test_gvfs`, when the PUT is answered.
+    # is for is tested in `test_gvfs_files`, when the PUT is answered.
     "fuse-read": "gvfsd-fuse writes after close, so what is read at once is not there yet",
 }
 
