@@ -26,7 +26,7 @@ SIZES: dict[str, Any] = {
     "pack_size": 128 << 10,
     "small_save": 64 << 10,
     "pending_limit": 8 << 10,
-    "looked_up": 2048,
+    "small": 1000,
     "staging_limit": 16 << 20,
     "spool_limit": 16 << 20,
     "window": 16 << 10,

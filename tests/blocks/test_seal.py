@@ -279,3 +279,23 @@ def test_a_processor_slow_at_aes_gets_chacha(monkeypatch):
 def test_an_unknown_aead_is_refused():
     with pytest.raises(ValueError, match="number 3"):
         seal.cipher(3, bytes(32))
+
+
+def test_into_given_memory_is_the_same_as_without(sealer):
+    for chunk in (b"", NOISE[:1000], TEXT):
+        block_id = KEYS.block_id(chunk)
+        frame = memoryview(bytearray(seal.sealed_bound(len(chunk)) + 10))
+        size = sealer.seal_into(frame, block_id, chunk)
+        assert sealer.open(block_id, frame[:size]) == chunk
+        opened = memoryview(bytearray(len(chunk)))
+        sealer.open_into(opened, block_id, frame[:size])
+        assert opened == chunk
+
+
+@pytest.mark.parametrize("missed_by", [-1, 1])
+def test_a_chunk_of_another_size_than_there_is_room_for_is_refused(sealer, missed_by):
+    for chunk in (NOISE[:1000], TEXT):
+        block_id = KEYS.block_id(chunk)
+        room = memoryview(bytearray(len(chunk) + missed_by))
+        with pytest.raises(BlockDamaged):
+            sealer.open_into(room, block_id, sealer.seal(block_id, chunk))

@@ -562,3 +562,48 @@ def test_close_waits_for_a_put(store: DirectoryStore, monkeypatch: pytest.Monkey
         closing.result(20)
         assert putting.done()
         assert putting.result()
+
+
+# Packs that another directory store has already.
+
+
+def test_a_mapped_pack_is_taken_as_the_file_that_it_is(store: DirectoryStore, tmp_path: Path):
+    spool = DirectoryStore.make(tmp_path / "spool")
+    there = spool.put(pack_id(1), content(1), "tgdav1")
+    locator = store.put(pack_id(1), spool.mapped(there), "tgdav1")
+    assert os.path.samefile(tmp_path / "spool" / there, tmp_path / "store" / locator)
+    spool.delete([there])
+    assert store.read(locator, 0, len(content(1))) == content(1)
+    assert [listed.caption for listed in store.scan()] == ["tgdav1"]
+    assert store.used() == DirectoryStore(tmp_path / "store").used()
+
+
+@pytest.mark.parametrize("obstacle", ["caption", "part", "disk"])
+def test_what_cannot_be_taken_is_copied(
+    store: DirectoryStore, tmp_path: Path, obstacle: str, monkeypatch: pytest.MonkeyPatch
+):
+    spool = DirectoryStore.make(tmp_path / "spool")
+    there = spool.put(pack_id(1), content(1), "tgdav1")
+    data = spool.mapped(there)
+    if obstacle == "disk":
+
+        def link(_source: Path, _target: Path) -> None:
+            raise OSError(errno.EXDEV, "another disk")
+
+        monkeypatch.setattr(os, "link", link)
+    if obstacle == "part":
+        data = data[:100]
+    caption = "another" if obstacle == "caption" else "tgdav1"
+    locator = store.put(pack_id(1), data, caption)
+    assert not os.path.samefile(tmp_path / "spool" / there, tmp_path / "store" / locator)
+    assert store.read(locator, 0, len(data)) == data
+    assert store.probe(locator) == len(data)
+    assert [listed.caption for listed in store.scan()] == [caption]
+
+
+def test_a_cut_off_pack_is_replaced_by_a_mapped_one(store: DirectoryStore, tmp_path: Path):
+    spool = DirectoryStore.make(tmp_path / "spool")
+    there = spool.put(pack_id(1), content(1), "tgdav1")
+    locator = store.put(pack_id(1), b"short", "tgdav1")
+    store.put(pack_id(1), spool.mapped(there), "tgdav1")
+    assert store.read(locator, 0, len(content(1))) == content(1)

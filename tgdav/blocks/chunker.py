@@ -4,6 +4,7 @@ Where it cuts depends on the bytes, the sizes and the seed, never on how the byt
 were fed. The seed is secret: sizes of chunks shall not tell which file they were.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyfastcdc import FastCDC
@@ -24,52 +25,73 @@ class Chunker:
     """Cuts one stream; used by one thread at a time.
 
     Holds at most `sizes.max` bytes beside what it is being fed, and less for less.
+    `expected` are the bytes to come, if known: memory that need not grow leaves no holes.
+    A chunk is what `copy` makes of its place in there.
     """
 
-    def __init__(self, sizes: ChunkSizes, seed: int) -> None:
+    def __init__(
+        self,
+        sizes: ChunkSizes,
+        seed: int,
+        *,
+        expected: int = 0,
+        copy: Callable[[memoryview], Buffer] = bytes,
+    ) -> None:
         self._sizes = sizes
+        self._copy = copy
         self._cutter = _cutter(sizes, seed)
-        self._window = bytearray()
-        self._held = 0
+        # Two mean chunks hold a cut nearly always; where they do not, more are looked at.
+        self._least = min(sizes.max, 2 * sizes.average)
+        self._goal = self._least
+        self._window = bytearray(min(self._least, expected))
+        self.held = 0
+        """Bytes that are in no chunk yet."""
 
-    def feed(self, data: Buffer) -> list[bytes]:
+    @property
+    def room(self) -> int:
+        """Bytes that may be fed before it looks for cuts."""
+        return self._goal - self.held
+
+    def feed(self, data: Buffer) -> list[Buffer]:
         """The chunks that are complete now; `data` is not needed afterwards."""
         rest = memoryview(data).cast("B")
-        chunks: list[bytes] = []
+        chunks: list[Buffer] = []
         while rest:
-            piece = rest[: self._sizes.max - self._held]
+            piece = rest[: self.room]
             rest = rest[len(piece) :]
             self._hold(piece)
-            if self._held == self._sizes.max:
-                chunks += self._cut(is_end=False)
+            if not self.room:
+                cut = self._cut(is_end=False)
+                self._goal = self._least if cut else min(self._sizes.max, 2 * self._goal)
+                chunks += cut
         return chunks
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> list[Buffer]:
         """The chunks of what is held still; the stream ends here."""
         return self._cut(is_end=True)
 
     def _hold(self, piece: memoryview) -> None:
-        needed = self._held + len(piece)
+        needed = self.held + len(piece)
         if needed > len(self._window):
             # Grown by doubling: most files are far smaller than the largest chunk.
             grown = bytearray(min(self._sizes.max, 2 * needed))
-            memoryview(grown)[: self._held] = memoryview(self._window)[: self._held]
+            memoryview(grown)[: self.held] = memoryview(self._window)[: self.held]
             self._window = grown
-        memoryview(self._window)[self._held : needed] = piece
-        self._held = needed
+        memoryview(self._window)[self.held : needed] = piece
+        self.held = needed
 
-    def _cut(self, *, is_end: bool) -> list[bytes]:
-        view = memoryview(self._window)[: self._held]
+    def _cut(self, *, is_end: bool) -> list[Buffer]:
+        view = memoryview(self._window)[: self.held]
         chunks = []
         start = 0
         for length in [chunk.length for chunk in self._cutter.cut_buf(view)]:
             # A cut at the very end may be there only because the bytes end.
-            if start + length == self._held and not is_end and length < self._sizes.max:
+            if start + length == self.held and not is_end and length < self._sizes.max:
                 break
-            chunks.append(bytes(view[start : start + length]))
+            chunks.append(self._copy(view[start : start + length]))
             start += length
-        self._held -= start
-        view[: self._held] = view[start:]
+        self.held -= start
+        view[: self.held] = view[start:]
         return chunks
 
 

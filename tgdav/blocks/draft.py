@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tgdav.stores.base import Buffer
+
 ID_SIZE = 32
 
 
@@ -24,7 +26,7 @@ class Pending(NamedTuple):
     no: int
     block_id: bytes
     size: int
-    sealed: bytes
+    sealed: Buffer
 
 
 class Pieces:

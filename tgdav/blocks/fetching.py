@@ -5,24 +5,28 @@ by side in one pack cost one read of a store.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from tgdav.blocks import index, staging
 from tgdav.blocks.index import Located
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import BlockDamaged, ContentLost
+from tgdav.stores.base import Buffer
 
 ATTEMPTS = 3
 """Looks at where a block is: it may be packed, and its pack be flushed, meanwhile."""
 
-Run = Mapping[int, Located]
+Run: TypeAlias = Mapping[int, Located]
 """Blocks by number to be fetched at once: side by side in one pack, or one alone."""
+Chunks: TypeAlias = dict[int, bytes | memoryview]
+"""Chunks by number; large ones are slabs, which whoever fetched them should give back."""
 
 
 class _Gone(Exception):
     """The block is not staged any more."""
 
 
-def fetch(workshop: Workshop, run: Run) -> dict[int, bytes]:
+def fetch(workshop: Workshop, run: Run) -> Chunks:
     """The run's chunks by number.
 
     Raises `ContentLost` if no sound replica of one is left, `StoreBusy`, `StoreError`.
@@ -50,23 +54,31 @@ def _gapless(run: Run) -> list[dict[int, Located]]:
     return parts
 
 
-def _kept(workshop: Workshop, run: Run) -> dict[int, bytes]:
+def _kept(workshop: Workshop, run: Run) -> Chunks:
     """What the cache has of the run."""
-    found = ((no, _from_cache(workshop, block.block_id)) for no, block in run.items())
+    found = ((no, _from_cache(workshop, block)) for no, block in run.items())
     return {no: chunk for no, chunk in found if chunk is not None}
 
 
-def _from_cache(workshop: Workshop, block_id: bytes) -> bytes | None:
-    chunk = workshop.cache.opened(block_id)
-    if chunk is None and (sealed := workshop.cache.sealed(block_id)) is not None:
+def _from_cache(workshop: Workshop, block: Located) -> bytes | memoryview | None:
+    chunk = workshop.cache.opened(block.block_id)
+    if chunk is None and (sealed := workshop.cache.sealed(block.block_id)) is not None:
         try:
-            chunk = workshop.sealer.open(block_id, sealed)
+            return _open(workshop, block, sealed)
         except BlockDamaged:
-            workshop.cache.drop(block_id)
+            workshop.cache.drop(block.block_id)
     return chunk
 
 
-def _find(workshop: Workshop, no: int, tried: Located | None) -> bytes:
+def _open(workshop: Workshop, block: Located, sealed: Buffer) -> bytes | memoryview:
+    if block.size <= workshop.sizes.small:
+        return workshop.sealer.open(block.block_id, sealed)
+    slab = workshop.slabs.take(block.size)
+    workshop.sealer.open_into(slab, block.block_id, sealed)
+    return slab
+
+
+def _find(workshop: Workshop, no: int, tried: Located | None) -> bytes | memoryview:
     """The chunk of one block, after looking again where it is.
 
     `tried` is where it was not.
@@ -84,18 +96,18 @@ def _find(workshop: Workshop, no: int, tried: Located | None) -> bytes:
     raise ContentLost(f"no sound replica of block {no} is left")
 
 
-def _read(workshop: Workshop, run: Run) -> dict[int, bytes]:
+def _read(workshop: Workshop, run: Run) -> Chunks:
     """The chunks of a run without gaps, from where the index says that they are."""
     blocks = list(run.items())
     _, first = blocks[0]
     if first.pack is None:
         return {no: _read_staged(workshop, no, block) for no, block in blocks}
-    chunks: dict[int, bytes] = {}
+    chunks: Chunks = {}
 
     def is_sound(data: bytes) -> bool:
         try:
             for no, block, sealed in _frames(blocks, data):
-                chunks[no] = workshop.sealer.open(block.block_id, sealed)
+                chunks[no] = _open(workshop, block, sealed)
         except BlockDamaged:
             return False
         return True
@@ -118,12 +130,12 @@ def _frames(
         view = view[block.sealed_size :]
 
 
-def _read_staged(workshop: Workshop, no: int, block: Located) -> bytes:
+def _read_staged(workshop: Workshop, no: int, block: Located) -> bytes | memoryview:
     with workshop.db.read() as connection:
         sealed = staging.sealed(connection, no)
     if sealed is None:
         raise _Gone
     try:
-        return workshop.sealer.open(block.block_id, sealed)
+        return _open(workshop, block, sealed)
     except BlockDamaged as error:
         raise ContentLost(f"{error}, and nothing but the database has it") from error

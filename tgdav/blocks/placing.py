@@ -39,22 +39,21 @@ class Placing:
     def add(self, block: Pending, expected: int) -> None:
         """Place a new block of a save that may bring `expected` more bytes.
 
-        Raises `DiskFull`, `StoreError`, `Busy`.
+        A slab that its sealed bytes lie in is given back. Raises `DiskFull`,
+        `StoreError`, `Busy`.
         """
         self._unrecorded[block.block_id] = block.no
-        self._pending.append(block)
-        self._pending_bytes += len(block.sealed)
-        if self._pack or self._is_big(expected):
-            self._fill()
-        elif self._pending_bytes > self._sizes.pending_limit:
-            self._stage()
+        if self._pack:
+            self._put(block)
+        else:
+            self._gather(block, expected)
 
     def finish(self) -> tuple[Pending, ...]:
         """Record what is in packs; return what is recorded nowhere."""
         if self._pack:
-            self._close()
+            self._close(self._pack)
         self._settle()
-        return tuple(self._pending)
+        return tuple(block._replace(sealed=bytes(block.sealed)) for block in self._pending)
 
     def stage_all(self) -> None:
         """Leave nothing in memory."""
@@ -69,31 +68,36 @@ class Placing:
         if self._closing and self._closing[1].cancel():
             self._closing[0].abandon()
 
-    def _is_big(self, expected: int) -> bool:
-        return (
-            self._pending_bytes > self._sizes.pending_limit
-            and self._staged_bytes + self._pending_bytes + expected > self._sizes.small_save
-        )
+    def _gather(self, block: Pending, expected: int) -> None:
+        """Hold the block in memory, as long as that is little."""
+        self._pending.append(block)
+        self._pending_bytes += len(block.sealed)
+        if self._pending_bytes <= self._sizes.pending_limit:
+            return
+        if self._staged_bytes + self._pending_bytes + expected <= self._sizes.small_save:
+            self._stage()
+        else:
+            for held in self._take_pending():
+                self._put(held)
 
-    def _fill(self) -> None:
-        """Move what is pending into the open pack."""
-        for block in self._take_pending():
-            if self._pack is None:
-                self._pack = self._workshop.spool.open_pack()
-            self._pack.add(block.no, block.block_id, block.sealed, block.size)
-            if self._pack.size >= self._pack_size:
-                self._close()
+    def _put(self, block: Pending) -> None:
+        """Write the block into the save's own pack."""
+        if self._pack is None:
+            self._pack = self._workshop.spool.open_pack()
+        self._pack.add(block.no, block.block_id, block.sealed, block.size)
+        self._workshop.slabs.give(block.sealed)
+        if self._pack.size >= self._pack_size:
+            self._close(self._pack)
 
     def _take_pending(self) -> list[Pending]:
         taken, self._pending, self._pending_bytes = self._pending, [], 0
         return taken
 
-    def _close(self) -> None:
+    def _close(self, pack: OpenPack) -> None:
         """Let another thread sync and record the open pack; one at a time."""
         self._settle()
-        assert self._pack is not None  # noqa: S101 - asked by the callers
-        pack, self._pack = self._pack, None
-        recorded = self._workshop.transfers.submit(keep, self._workshop, pack, _record)
+        self._pack = None
+        recorded = self._workshop.keeping.submit(keep, self._workshop, pack, _record)
         self._closing = (pack, recorded)
 
     def _settle(self) -> None:
@@ -115,6 +119,7 @@ class Placing:
         self._workshop.backlog.add(staged=size)
         for block in batch:
             self._unrecorded.pop(block.block_id, None)
+            self._workshop.slabs.give(block.sealed)
 
 
 def _record(connection: Connection, kept: KeptPack) -> dict[int, int]:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from tgdav.blocks import index
 from tgdav.blocks.budget import Budget
-from tgdav.blocks.fetching import fetch
+from tgdav.blocks.fetching import Chunks, fetch
 from tgdav.blocks.index import Located
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import ContentLost
@@ -47,7 +47,7 @@ class _Window:
         self.run = {part.block: block}
         self.opened_bytes = block.size
         self.sealed_bytes = block.sealed_size
-        self.coming: Future[dict[int, bytes]] | None = None
+        self.coming: Future[Chunks] | None = None
         self._end = (block.pack, block.offset + block.sealed_size)
 
     def add(self, part: _Part, block: Located, limit: int) -> bool:
@@ -104,12 +104,11 @@ class BlockReader:
                 window = self._next_window()
                 if window is None:
                     return
-                pieces = self._give_out(window, self._arrived(window))
+                pieces = self._give_out(window)
                 yield next(pieces)
                 # Not before the first piece is on its way: most reads end with it.
                 self._fetch_ahead(min(depth, self._workshop.sizes.prefetch))
                 yield from pieces
-                self._give_back(window.opened_bytes)
         finally:
             self._give_up()
 
@@ -138,23 +137,27 @@ class BlockReader:
             window.coming = self._workshop.transfers.submit(fetch, self._workshop, window.run)
             self._ahead.append(window)
 
-    def _arrived(self, window: _Window) -> dict[int, bytes]:
-        """The window's chunks; fetched by this thread if no other has begun to."""
-        if window.coming is None or window.coming.cancel():
-            chunks = fetch(self._workshop, window.run)
-        else:
-            chunks = window.coming.result()
-        self._give_back(window.sealed_bytes)
-        return chunks
+    def _arrived(self, window: _Window) -> Chunks:
+        """The window's chunks; small ones are fetched by this very thread."""
+        if window.coming is None:
+            if window.opened_bytes <= self._workshop.sizes.small:
+                return fetch(self._workshop, window.run)
+            window.coming = self._workshop.transfers.submit(fetch, self._workshop, window.run)
+        return window.coming.result()
 
-    def _give_out(self, window: _Window, chunks: dict[int, bytes]) -> Iterator[bytes]:
-        piece = self._workshop.sizes.piece
+    def _give_out(self, window: _Window) -> Iterator[bytes]:
+        workshop = self._workshop
+        chunks = self._arrived(window)
+        self._give_back(window.sealed_bytes)
         for block, start, stop in window.parts:
             chunk = chunks[block]
-            if len(chunk) <= piece or stop - start < len(chunk):
-                self._workshop.cache.keep_opened(window.run[block].block_id, chunk)
-            for at in range(start, stop, piece):
-                yield chunk[at : min(at + piece, stop)]
+            if len(chunk) <= workshop.sizes.piece or stop - start < len(chunk):
+                workshop.cache.keep_opened(window.run[block].block_id, bytes(chunk))
+            for at in range(start, stop, workshop.sizes.piece):
+                yield bytes(chunk[at : min(at + workshop.sizes.piece, stop)])
+        self._give_back(window.opened_bytes)
+        for chunk in chunks.values():
+            workshop.slabs.give(chunk)
 
     def _give_back(self, size: int) -> None:
         self._workshop.budget.give(size)

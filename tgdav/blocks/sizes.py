@@ -15,8 +15,8 @@ class VaultSizes:
     """A save that may bring more new bytes makes packs of its own."""
     pending_limit: int = 4 * MIB
     """A save's new sealed bytes that wait for the publish in memory."""
-    looked_up: int = 64 << 10
-    """Chunks at hand from which a look-up before sealing costs less than it may save."""
+    small: int = 64 << 10
+    """Chunks that are not worth a look-up before they are sealed, or another thread's time."""
     flush_age_s: float = 30.0
     """How old a staged block gets before it is packed."""
     journal_age_s: float = 60.0

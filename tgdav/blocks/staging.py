@@ -16,6 +16,7 @@ from tgdav.blocks.index import NewBlock
 from tgdav.blocks.tables import blocks, staged
 from tgdav.errors import Busy
 from tgdav.prepared import Prepared
+from tgdav.stores.base import Buffer
 
 _INSERT = Prepared(insert(staged))
 _SEALED = Prepared(select(staged.c.sealed).where(staged.c.block == bindparam("of_block")))
@@ -63,7 +64,7 @@ def _recorded(block: Pending) -> NewBlock:
     return NewBlock(block.no, block.block_id, block.size, len(block.sealed), None, None)
 
 
-def _row(no: int, sealed: bytes, now: int) -> dict[str, int | bytes]:
+def _row(no: int, sealed: Buffer, now: int) -> dict[str, int | Buffer]:
     return {"block": no, "sealed": sealed, "sealed_size": len(sealed), "staged_ns": now}
 
 

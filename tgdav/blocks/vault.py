@@ -27,6 +27,7 @@ from tgdav.blocks.roster import OpenStore, Roster
 from tgdav.blocks.rounds import Rounds
 from tgdav.blocks.seal import Sealer
 from tgdav.blocks.sizes import VaultSizes
+from tgdav.blocks.slabs import Slabs
 from tgdav.blocks.spool import Spool
 from tgdav.blocks.status import StoreStatus, VaultStatus
 from tgdav.blocks.workshop import Workshop
@@ -52,6 +53,7 @@ __all__ = [
 LOG = logging.getLogger(__name__)
 
 SEALING_THREADS = min(4, os.cpu_count() or 2)
+KEEPING_THREADS = 4
 TRANSFER_THREADS = 8
 
 
@@ -83,6 +85,7 @@ class Vault:
         self._db = db
         self._pool = pool
         self._sealing = _threads(SEALING_THREADS, "sealing")
+        self._keeping = _threads(KEEPING_THREADS, "keeping")
         self._transfers = _threads(TRANSFER_THREADS, "transfer")
         self._workshop = Workshop(
             db=db,
@@ -98,7 +101,9 @@ class Vault:
             budget=budget,
             bench=Budget(max(budget.limit // 4, 2 * drive.chunks.max)),
             in_stores=in_stores,
+            slabs=Slabs(budget.limit // 8),
             sealing=self._sealing,
+            keeping=self._keeping,
             transfers=self._transfers,
         )
         self._flusher = Flusher(self._workshop, journal)
@@ -161,7 +166,7 @@ class Vault:
             flushing.start()
             flushing.join(grace_s)
         self._flusher.close(grace_s)
-        for threads in (self._sealing, self._transfers):
+        for threads in (self._sealing, self._keeping, self._transfers):
             threads.shutdown(cancel_futures=True)
 
     def status(self) -> VaultStatus:

@@ -11,6 +11,7 @@ from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.seal import Sealer
 from tgdav.blocks.sizes import VaultSizes
+from tgdav.blocks.slabs import Slabs
 from tgdav.blocks.spool import Spool
 from tgdav.db import Database
 from tgdav.stores.pool import StorePool
@@ -35,9 +36,13 @@ class Workshop:
     """Bytes that streams hold while their client is slow: granted, or not asked for."""
     bench: Budget
     """Bytes being worked on. Whoever holds some waits for no client and no other budget."""
-    sealing: Executor
-    """Threads that hash, compress and encrypt, where Python's lock is released."""
     in_stores: bool
     """True if a save is answered only when the promised stores have it."""
+    slabs: Slabs
+    """Memory of large blocks."""
+    sealing: Executor
+    """Threads that compress and encrypt, where Python's lock is released."""
+    keeping: Executor
+    """Threads that wait for the disk while packs are synced and recorded."""
     transfers: Executor
-    """Threads that wait for disks and stores."""
+    """Threads that read stores and open blocks. Few: each keeps what a large one takes."""

@@ -4,7 +4,7 @@ Knows nothing of what is being saved. Back-pressure is that `write` takes its ti
 it returns when the bytes are kept, or held within the budget.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +13,7 @@ from tgdav.blocks.chunker import Chunker
 from tgdav.blocks.draft import Draft, Pending, Pieces
 from tgdav.blocks.holds import Hold
 from tgdav.blocks.placing import Placing
+from tgdav.blocks.seal import sealed_bound
 from tgdav.blocks.workshop import Workshop
 from tgdav.stores.base import Buffer
 
@@ -29,8 +30,12 @@ class BlockWriter:
         self._workshop = workshop
         self._announced = announced or 0
         self._reach_stores = reach_stores
-        self._chunker = Chunker(workshop.drive.chunks, workshop.keys.chunk_seed)
-        self._window = workshop.drive.chunks.max
+        self._chunker = Chunker(
+            workshop.drive.chunks,
+            workshop.keys.chunk_seed,
+            expected=self._announced,
+            copy=workshop.slabs.copy,
+        )
         self._granted = 0
         self._fed = 0
         self._pieces = Pieces()
@@ -60,13 +65,15 @@ class BlockWriter:
         void. `data` is not needed afterwards.
         """
         self._workshop.backlog.make_way(len(data))
-        for part in self._parts(memoryview(data).cast("B")):
+        rest = memoryview(data).cast("B")
+        while rest:
+            part, rest = rest[: self._chunker.room], rest[self._chunker.room :]
             self._fed += len(part)
-            if self._fed - self._pieces.size < self._window:
-                self._grant(self._fed - self._pieces.size)
-                self._take(self._chunker.feed(part))
+            if len(part) < self._chunker.room:
+                self._chunker.feed(part)
+                self._grant(self._chunker.held)
             else:
-                with self._workshop.bench.hold(2 * self._window):
+                with self._workshop.bench.hold(2 * (self._chunker.held + len(part))):
                     self._take(self._chunker.feed(part))
 
     def finish(self) -> Draft:
@@ -74,7 +81,7 @@ class BlockWriter:
 
         Raises what `write` raises.
         """
-        with self._workshop.bench.hold(2 * (self._fed - self._pieces.size)):
+        with self._workshop.bench.hold(2 * self._chunker.held):
             self._take(self._chunker.finish())
         if self._reach_stores:
             self._placing.stage_all()
@@ -86,20 +93,13 @@ class BlockWriter:
         self._draft = Draft(self._pieces, pending, self._hold.hold_id)
         return self._draft
 
-    def _parts(self, data: memoryview) -> Iterator[memoryview]:
-        """`data` in parts of which each fills the chunker's window once at most."""
-        while data:
-            room = self._window - (self._fed - self._pieces.size)
-            yield data[:room]
-            data = data[room:]
-
     def _grant(self, size: int) -> None:
         """Count what the chunker holds; never waits, as its client may be slow."""
         if size > self._granted:
             self._workshop.budget.take(size - self._granted, granted=True)
             self._granted = size
 
-    def _take(self, chunks: list[bytes]) -> None:
+    def _take(self, chunks: list[Buffer]) -> None:
         if not chunks:
             return
         named = [(self._workshop.keys.block_id(chunk), chunk) for chunk in chunks]
@@ -111,24 +111,38 @@ class BlockWriter:
             self._placing.add(block, expected)
         for block_id, chunk in named:
             self._pieces.append(numbers[block_id], block_id, len(chunk))
+            self._let_go(block_id, chunk)
         if self._hold.is_due:
             self._hold.keep(self._pieces.numbers)
+
+    def _let_go(self, block_id: bytes, chunk: Buffer) -> None:
+        if len(chunk) <= self._workshop.sizes.small:
+            # Many clients read a small file back as soon as they have saved it.
+            self._workshop.cache.keep_opened(block_id, bytes(chunk))
+        self._workshop.slabs.give(chunk)
 
     def _known(self, ids: list[bytes], size: int) -> dict[bytes, int]:
         """Numbers of the blocks that need not be kept again."""
         numbers = {i: no for i in ids if (no := self._placing.number(i)) is not None}
         unknown = {i for i in ids if i not in numbers}
-        if size >= self._workshop.sizes.looked_up and unknown:
+        if size >= self._workshop.sizes.small and unknown:
             with self._workshop.db.read() as connection:
                 found = index.find(connection, unknown)
             numbers |= {i: known.no for i, known in found.items() if known.is_alive}
         return numbers
 
-    def _sealed(self, chunks: dict[bytes, bytes]) -> Iterator[Pending]:
+    def _sealed(self, chunks: dict[bytes, Buffer]) -> Iterator[Pending]:
         """The chunks sealed, in order, under numbers of their own."""
-        seal = self._workshop.sealer.seal
-        sealing = self._workshop.sealing.map if len(chunks) > 1 else map
-        sealed = sealing(seal, chunks.keys(), chunks.values())
+        sealed: Iterable[bytes | memoryview]
+        if sum(map(len, chunks.values())) <= self._workshop.sizes.small:
+            sealed = map(self._workshop.sealer.seal, chunks.keys(), chunks.values())
+        else:
+            sealed = self._workshop.sealing.map(self._seal, chunks.keys(), chunks.values())
         numbers = self._workshop.numbers.take(len(chunks)) if chunks else ()
         for no, (block_id, chunk), frame in zip(numbers, chunks.items(), sealed, strict=True):
             yield Pending(no, block_id, len(chunk), frame)
+
+    def _seal(self, block_id: bytes, chunk: Buffer) -> memoryview:
+        """The chunk sealed in a slab."""
+        slab = self._workshop.slabs.take(sealed_bound(len(chunk)))
+        return slab[: self._workshop.sealer.seal_into(slab, block_id, chunk)]

@@ -37,7 +37,7 @@ class Outer:
             _require_own_page(environ)
             environ["PATH_INFO"] = self._path(environ)
         except HttpError as error:
-            return _told(error, start_response)
+            return _told(error, environ, start_response)
         return self._application(environ, start_response)
 
     def _path(self, environ: Environ) -> str:
@@ -63,15 +63,15 @@ class Errors(BaseMiddleware):  # type: ignore[misc]
         except Exception as error:
             if not isinstance(error, HttpError | TgdavError):
                 _log.exception("%s: not foreseen", environ["REQUEST_METHOD"])
-            return _told(statuses.answer(error), start_response)
+            return _told(statuses.answer(error), environ, start_response)
 
 
-def _told(error: HttpError, start_response: StartResponse) -> Iterable[bytes]:
+def _told(error: HttpError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     content_type, content = statuses.content(error, lambda _: "")
     length = ("Content-Length", str(len(content)))
     fields = [("Content-Type", content_type), length, *error.headers]
     start_response(f"{error.status} {HTTPStatus(error.status).phrase}", fields)
-    return [content]
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]
 
 
 def _text(raw: str) -> str:

@@ -38,7 +38,8 @@ class _Failures:
     def wait_s(self, now_s: float) -> float:
         if self.count < FREE:
             return 0.0
-        return self.at_s + min(2.0 ** (self.count - FREE), LONGEST_S) - now_s
+        wait_s = min(2.0 ** min(self.count - FREE, 10), LONGEST_S)
+        return min(wait_s, self.at_s + wait_s - now_s)  # clocks are floats: never more
 
 
 class Throttle:

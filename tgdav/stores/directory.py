@@ -37,6 +37,12 @@ _SHELF = re.compile("[0-9a-f]{2}")
 _LOCATOR = re.compile(rf"({_SHELF.pattern})/\1[0-9a-f]*\.pack")
 
 
+class _Mapped(mmap.mmap):
+    """A pack's whole file in memory, and where it lies."""
+
+    path: Path
+
+
 class DirectoryStore:
     """The packs below one folder. Any thread; several processes may share it.
 
@@ -77,6 +83,8 @@ class DirectoryStore:
                     # Who kept it may have died before the folder reached the disk.
                     sync_folder(self._shelf(locator))
                     return locator
+            if self._link(locator, data, caption):
+                return locator
             with self._sink(pack_id, caption) as sink:
                 sink.write(data)
                 return sink.keep()
@@ -98,10 +106,12 @@ class DirectoryStore:
     def mapped(self, locator: Locator) -> memoryview:
         """All bytes of a pack without a copy of them; they outlive its deletion.
 
-        Raises as `read` does.
+        A directory store on the same disk keeps them without copying. Raises as `read` does.
         """
         with self._call(), self._opened(locator) as (descriptor, kept):
-            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))[:kept]
+            mapped = _Mapped(descriptor, 0, access=mmap.ACCESS_READ)
+            mapped.path = self._path(locator)
+            return memoryview(mapped)[:kept]
 
     def probe(self, locator: Locator) -> int | None:
         try:
@@ -212,6 +222,25 @@ class DirectoryStore:
             part.replace(path)
         sync_folder(path.parent)
         return locator
+
+    def _link(self, locator: Locator, data: Buffer, caption: str) -> bool:
+        """Keep the very file that `data` is mapped from, if it is one and on this disk."""
+        mapped = memoryview(data).obj
+        if not isinstance(mapped, _Mapped) or len(mapped) != len(data) + TRAILER:
+            return False
+        if caption_in(mapped[-TRAILER:]) != caption:
+            return False
+        self._require_marker()
+        path = self._shelf(locator) / locator[3:]
+        with self._placing:
+            try:
+                os.link(mapped.path, path)
+            except OSError:
+                return False  # another disk, one without links, or a file in the way
+            if self._used is not None:
+                self._used += _size(path)
+        sync_folder(path.parent)
+        return True
 
     def _remove(self, path: Path) -> None:
         with self._placing:

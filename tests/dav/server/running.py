@@ -20,7 +20,7 @@ def running(application: Callable[..., Iterable[bytes]], **options: Any) -> Iter
     """Serving on a free port until the block ends, and then stopped."""
     chosen: dict[str, Any] = {"threads": 8, "one_cpu": False, "linger_s": 0.3, "grace_s": 5.0}
     server = Server(application, ServerOptions(port=0, **(chosen | options)))
-    thread = threading.Thread(target=server.serve)
+    thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:
         yield server

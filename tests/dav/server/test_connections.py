@@ -1,11 +1,11 @@
 """Connections: one request after the other, idle ones, slow ones, broken ones."""
 
+import contextlib
 import os
 import resource
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -100,10 +100,8 @@ def test_what_is_no_head_is_refused_at_once(server: Server, data: bytes, status:
 
 
 def _send(peer: Peer, data: bytes) -> None:
-    try:
+    with contextlib.suppress(OSError):  # when the server has stopped listening, as it should
         peer.send(data)
-    except OSError:
-        pass  # the server stopped listening, as it should
 
 
 def test_bodies_come_whole(peer: Peer, application: Application) -> None:
@@ -207,48 +205,59 @@ def test_an_idle_connection_ends(application: Application) -> None:
 
 
 def test_the_longest_idle_makes_room(application: Application) -> None:
-    with running(application, idle_connections=3, pause_s=0) as server:
-        peers = [Peer(server) for _ in range(3)]
-        for each in peers:
+    with (
+        running(application, idle_connections=3, pause_s=0) as server,
+        Peer(server) as first,
+        Peer(server) as second,
+        Peer(server) as third,
+    ):
+        for each in (second, first, third):
             each.ask("GET")
             time.sleep(0.02)
         assert eventually(lambda: not server.can_add_keepalive_connection)
         with Peer(server) as one_more:
             assert one_more.ask("GET").status == 200
-        assert peers[0].is_closed()
-        assert peers[2].ask("GET").status == 200
-        for each in peers:
-            each.socket.close()
+        assert second.is_closed()
+        assert first.ask("GET").status == 200
+        assert third.ask("GET").status == 200
 
 
 def test_an_answer_without_room_says_that_it_is_the_last(application: Application) -> None:
-    with running(application, idle_connections=1, pause_s=0) as server:
-        with Peer(server) as first:
-            first.send(f"GET /wait HTTP/1.1\r\n{HOST}\r\n")
-            assert application.reading.wait(5)
-            idle = Peer(server)
-            assert eventually(lambda: not server.can_add_keepalive_connection)
-            application.go_on.set()
-            assert first.answer().closes
-            idle.socket.close()
+    with running(application, idle_connections=1, pause_s=0) as server, Peer(server) as first:
+        first.send(f"GET /wait HTTP/1.1\r\n{HOST}\r\n")
+        assert application.reading.wait(5)
+        idle = Peer(server)
+        assert eventually(lambda: not server.can_add_keepalive_connection)
+        application.go_on.set()
+        assert first.answer().closes
+        idle.socket.close()
 
 
 def test_out_of_file_descriptors_is_not_the_end(
     application: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if not Path("/proc/self/fd").exists():
-        pytest.skip("nothing here tells how many files are open")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with running(application) as server, Peer(server) as idle:
+    with running(application, pause_s=0) as server, Peer(server) as idle:
         idle.ask("GET")
-        time.sleep(0.2)
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 1, hard)
-        )
-        try:
+        with every_file_open() as files:
+            os.close(files.pop())  # for the client's side; the server's finds no room
             with Peer(server) as peer:
                 assert peer.ask("GET").status == 200
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert idle.is_closed()
     assert "accept" in caplog.text
+
+
+@contextlib.contextmanager
+def every_file_open() -> Iterator[list[int]]:
+    """While the block runs this process may open no file more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    files: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                files.append(os.dup(0))
+        yield files
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in files:
+            os.close(each)

@@ -26,7 +26,7 @@ def answered(
 def ask(application: Any, request: str = f"GET / HTTP/1.1\r\n{HOST}\r\n") -> tuple[Any, bool]:
     """The answer, and whether the connection is closed after it."""
     with running(application) as server, Peer(server) as peer:
-        answer = peer.send(request).answer(request.split()[0])
+        answer = peer.send(request).answer(request.split(maxsplit=1)[0])
         return answer, peer.is_closed(0.3)
 
 
@@ -39,7 +39,9 @@ def test_environ_is_that_of_wsgi() -> None:
         return []
 
     with running(application) as server, Peer(server) as peer:
-        peer.ask("PUT", "/a%20b?c=d", "X-Two: 1\r\nContent-Type: t/x\r\nREMOTE_ADDR: evil\r\n", b"x")
+        peer.ask(
+            "PUT", "/a%20b?c=d", "X-Two: 1\r\nContent-Type: t/x\r\nREMOTE_ADDR: evil\r\n", b"x"
+        )
         expected = {
             "REQUEST_METHOD": "PUT",
             "SCRIPT_NAME": "",

@@ -1,5 +1,7 @@
 """Heads: what they mean, and every way in which they are refused."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,7 +87,10 @@ def test_refuses_request_line(line: str, expected: int) -> None:
         ("Content-Length: 5\r\nContent-Length: 10", 400),
         ("Content-Length: 5\r\nContent-Length: 5", 400),
         ("Content-Length: 4\r\nTransfer-Encoding: chunked", 400),
-        *((f"Content-Length: {text}", 400) for text in ("1_0", "+5", "-5", "0x5", "5, 5", "", "\xb2")),
+        *(
+            (f"Content-Length: {text}", 400)
+            for text in ("1_0", "+5", "-5", "0x5", "5, 5", "", "\xb2")
+        ),
         ("Content-Length: 1" + "0" * 30, 413),
         *(
             (f"Transfer-Encoding: {coding}", 501)
@@ -153,10 +158,8 @@ def test_lengths() -> None:
 
 @given(st.binary(max_size=300))
 def test_never_fails_otherwise(data: bytes) -> None:
-    try:
+    with contextlib.suppress(HeadRefused):
         parse(data)
-    except HeadRefused:
-        pass
 
 
 TEXT = st.text(st.sampled_from("aA:/*%#? \t\r\n\0_-.1é"), max_size=12)
@@ -166,7 +169,11 @@ TEXT = st.text(st.sampled_from("aA:/*%#? \t\r\n\0_-.1é"), max_size=12)
 def test_never_fails_otherwise_on_what_looks_like_one(
     method: str, target: str, fields: list[tuple[str, str]]
 ) -> None:
-    lines = [f"{method} {target} HTTP/1.1", "Host: a", *(f"{name}:{value}" for name, value in fields)]
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        "Host: a",
+        *(f"{name}:{value}" for name, value in fields),
+    ]
     try:
         parsed = parse("\r\n".join(lines).encode("latin-1"))
     except HeadRefused:

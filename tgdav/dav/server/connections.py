@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 BREATH_S = 0.05
+"""Before what failed is tried again."""
 
 
 class Connection:
@@ -144,7 +145,7 @@ class Connections(ConnectionManager):
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self.can_add_keepalive_connection:
             self._end_idlest()
-        self.put(Connection(self.server, connected, *address[:2]))
+        self.server.put_conn(Connection(self.server, connected, *address[:2]))
 
     def _make_room(self, error: OSError) -> None:
         """What the system cannot give now it may give when a connection has gone."""

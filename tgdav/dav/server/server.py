@@ -4,17 +4,19 @@ Every wait has an end, every queue a bound; a client can keep neither a worker f
 others nor the process from stopping. Knows no WebDAV.
 """
 
+import contextlib
 import errno
 import logging
 import os
 import socket
 import threading
+import time
 
 from cheroot.server import HTTPServer
 
 from tgdav.dav.proxies import Proxies
 from tgdav.dav.server import tls
-from tgdav.dav.server.connections import Connection, Connections
+from tgdav.dav.server.connections import BREATH_S, Connection, Connections
 from tgdav.dav.server.exchange import Application
 from tgdav.dav.server.options import ServerOptions
 from tgdav.dav.server.turns import Turns
@@ -89,6 +91,7 @@ class Server(HTTPServer):
                     self._connections.run(self.expiration_interval)
                 except Exception:
                     _log.exception("accepting connections: not foreseen")
+                    time.sleep(BREATH_S)
         finally:
             stay_on(frozenset(before) if before else None)
         self._stopped.wait()
@@ -99,7 +102,7 @@ class Server(HTTPServer):
             connection.refuse()
 
     def put_conn(self, connection: Connection) -> None:
-        """A worker is done with a connection that stays.
+        """Nobody reads from this connection now: wait for its next request.
 
         Raises nothing: cheroot would end the process.
         """
@@ -124,6 +127,8 @@ class Server(HTTPServer):
         with self._stopping:
             if self.ready:
                 self.ready = False
+                with contextlib.suppress(OSError):
+                    self.socket.shutdown(socket.SHUT_RDWR)  # wakes who selects on it
                 self._connections.stop()
                 self.socket.close()
                 self._connections.close()

@@ -5,6 +5,7 @@ left of a piece with each write. Knows no head, no body and no answer.
 """
 
 import contextlib
+import select
 import socket
 import ssl
 import time
@@ -37,14 +38,9 @@ class Wire:
 
     def is_silent(self) -> bool:
         """The client is still there, and has sent nothing since it was last listened to."""
-        try:
-            # Below TLS, which knows no flags.
-            socket.socket.recv(self.socket, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return not poll.poll(0)
 
     def begins_within(self, wait_s: float) -> bool:
         """Whether something comes, or the client hangs up, before `wait_s` are over."""
