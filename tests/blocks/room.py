@@ -1,11 +1,14 @@
 """A vault on real parts in a folder, which a test may close and open again."""
 
-from collections.abc import Iterable
+import random
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, insert, select
 
+from tests.doubles.faulty import FaultyStore
 from tgdav.blocks import drive
 from tgdav.blocks.budget import Budget
 from tgdav.blocks.cache import BlockCache
@@ -20,6 +23,7 @@ from tgdav.stores.directory import DirectoryStore
 from tgdav.stores.memory import MemoryStore
 from tgdav.stores.pool import StorePool
 
+KIB = 1 << 10
 CHUNKS = ChunkSizes(min=1024, average=4096, max=16384)
 """Files of a few hundred KiB have then as many blocks as real ones of a few hundred MiB."""
 SIZES: dict[str, Any] = {
@@ -37,7 +41,26 @@ SIZES: dict[str, Any] = {
     "patience_s": 0.05,
 }
 KEYS = Keys(bytes(range(32)))
-SPOOL, FIRST_STORE = 1, 2
+SPOOL, FIRST_STORE, SECOND_STORE = 1, 2, 3
+
+
+def content(size: int, seed: int = 1) -> bytes:
+    """Bytes that no compression makes fewer; others for each seed."""
+    return random.Random(seed).randbytes(size)
+
+
+def until(is_so: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Return when it is so; fail if it does not become so."""
+    give_up = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def refuse(store: FaultyStore, error: Exception) -> None:
+    """Let every put from now on raise `error`, until the store is healed."""
+    for nth in range(store.puts + 1, store.puts + 1000):
+        store.fail_put(nth, error)
 
 
 class Room:
@@ -47,13 +70,20 @@ class Room:
         self.db = db
         self.folder = folder
         self.spool = DirectoryStore.make(folder / "spool")
-        self.stores: dict[int, Store] = {FIRST_STORE: MemoryStore()}
+        self.store = FaultyStore(MemoryStore())
+        self.stores: dict[int, Store] = {FIRST_STORE: self.store}
         self.vaults: list[Vault] = []
         self.budget: Budget
         self.pool: StorePool
         self.drive = db.write(lambda c: drive.make(c, KEYS.key_id, AES_GCM, CHUNKS))
         self.record_store(SPOOL, "spool")
         self.record_store(FIRST_STORE, "memory")
+
+    def add_store(self) -> FaultyStore:
+        """A second store, which vaults have that are opened from now on."""
+        added = self.stores[SECOND_STORE] = FaultyStore(MemoryStore())
+        self.record_store(SECOND_STORE, "memory")
+        return added
 
     def record_store(self, no: int, kind: str, state: str = "active") -> None:
         row = {"no": no, "kind": kind, "settings": "{}", "state": state, "added_ns": 0}

@@ -1,39 +1,28 @@
-import os
-import random
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
-from tests.blocks.room import FIRST_STORE, KEYS, SPOOL, Room
+from tests.blocks.room import (
+    FIRST_STORE,
+    KEYS,
+    KIB,
+    SECOND_STORE,
+    SPOOL,
+    Room,
+    content,
+    refuse,
+    until,
+)
+from tests.doubles.faulty import FaultyStore
 from tgdav.blocks.leases import Leases
-from tgdav.blocks.pack import PackContents, caption, parse_caption, read_pack
+from tgdav.blocks.pack import PackContents, parse_caption, read_pack
 from tgdav.blocks.tables import blocks, packed, packs, replicas, staged
-from tgdav.db import Database, Work
-from tgdav.errors import DatabaseBusy, PackDamaged, StoreBusy, StoreError
-from tgdav.stores.base import Buffer, Locator
-from tgdav.stores.directory import DirectoryStore
-from tgdav.stores.memory import MemoryStore
-
-KIB = 1 << 10
-SECOND_STORE = 3
+from tgdav.errors import PackDamaged, StoreBusy, StoreError
 
 
-def content(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-def until(is_so: Callable[[], bool], within_s: float = 20.0) -> None:
-    give_up = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
-
-
-def contents(store: MemoryStore) -> list[PackContents]:
+def contents(store: FaultyStore) -> list[PackContents]:
     """What the store's packs say, in the order of their keeping."""
     return [
         read_pack(
@@ -43,23 +32,6 @@ def contents(store: MemoryStore) -> list[PackContents]:
         )
         for listed in store.scan(newest_first=False)
     ]
-
-
-class Killed(Exception):
-    """Nothing that ran in the process goes on from here."""
-
-
-class StubbornStore(MemoryStore):
-    """Refuses each put while it has something to say."""
-
-    trouble: Exception | None = None
-    puts = 0
-
-    def put(self, pack_id: bytes, data: Buffer, caption: str) -> Locator:
-        self.puts += 1
-        if self.trouble:
-            raise self.trouble
-        return super().put(pack_id, data, caption)
 
 
 class Journal:
@@ -74,16 +46,14 @@ class Journal:
 
 
 @pytest.fixture
-def store(room: Room) -> StubbornStore:
-    stubborn = room.stores[FIRST_STORE] = StubbornStore()
-    room.open()
-    return stubborn
+def store(room: Room) -> FaultyStore:
+    return room.store
 
 
 # ---- what a flush does
 
 
-def test_a_flush_leaves_nothing_on_this_machine(room: Room, store: StubbornStore) -> None:
+def test_a_flush_leaves_nothing_on_this_machine(room: Room, store: FaultyStore) -> None:
     small, large = content(3 * KIB), content(400 * KIB, seed=2)
     extents = room.save(small), room.save(large)
     room.vault.flush()
@@ -93,7 +63,7 @@ def test_a_flush_leaves_nothing_on_this_machine(room: Room, store: StubbornStore
     assert (room.read(extents[0]), room.read(extents[1])) == (small, large)
 
 
-def test_a_flush_with_nothing_to_do_does_nothing(room: Room, store: StubbornStore) -> None:
+def test_a_flush_with_nothing_to_do_does_nothing(room: Room, store: FaultyStore) -> None:
     room.vault.flush()
     room.save(content(10 * KIB))
     room.vault.flush()
@@ -101,7 +71,7 @@ def test_a_flush_with_nothing_to_do_does_nothing(room: Room, store: StubbornStor
     assert store.puts == 1
 
 
-def test_many_small_saves_share_a_pack(room: Room, store: StubbornStore) -> None:
+def test_many_small_saves_share_a_pack(room: Room, store: FaultyStore) -> None:
     extents = [room.save(content(200, seed)) for seed in range(300)]
     room.vault.flush()
     assert room.rows(packs) == 1
@@ -117,7 +87,7 @@ def test_what_is_staged_fills_packs_of_the_size_asked_for(room: Room) -> None:
     assert max(room.column(packs.c.size)) <= 128 * KIB + 16 * KIB
 
 
-def test_a_pack_says_what_is_in_it(room: Room, store: StubbornStore) -> None:
+def test_a_pack_says_what_is_in_it(room: Room, store: FaultyStore) -> None:
     room.save(content(20 * KIB))
     room.vault.flush()
     (said,) = contents(store)
@@ -130,7 +100,7 @@ def test_a_pack_says_what_is_in_it(room: Room, store: StubbornStore) -> None:
 # ---- when
 
 
-def test_a_full_pack_is_made_at_once(room: Room, store: StubbornStore) -> None:
+def test_a_full_pack_is_made_at_once(room: Room, store: FaultyStore) -> None:
     room.open(sizes={"flush_age_s": 3600.0})
     room.vault.start()
     for seed in range(5):
@@ -139,7 +109,7 @@ def test_a_full_pack_is_made_at_once(room: Room, store: StubbornStore) -> None:
     assert room.vault.status().staged_bytes > 0
 
 
-def test_an_old_block_is_packed_with_what_came_after_it(room: Room, store: StubbornStore) -> None:
+def test_an_old_block_is_packed_with_what_came_after_it(room: Room, store: FaultyStore) -> None:
     room.open(sizes={"flush_age_s": 0.5})
     room.vault.start()
     room.save(content(KIB, 1))
@@ -150,7 +120,7 @@ def test_an_old_block_is_packed_with_what_came_after_it(room: Room, store: Stubb
     assert store.puts == 1
 
 
-def test_closing_flushes_what_it_can(room: Room, store: StubbornStore) -> None:
+def test_closing_flushes_what_it_can(room: Room, store: FaultyStore) -> None:
     room.vault.start()
     room.save(content(10 * KIB))
     room.vault.close(grace_s=10)
@@ -159,10 +129,10 @@ def test_closing_flushes_what_it_can(room: Room, store: StubbornStore) -> None:
 
 
 def test_closing_does_not_wait_for_a_store_that_is_away(
-    room: Room, store: StubbornStore, caplog: pytest.LogCaptureFixture
+    room: Room, store: FaultyStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     room.vault.start()
-    store.trouble = StoreBusy("the store waits", 3600.0)
+    refuse(store, StoreBusy("the store waits", 3600.0))
     extents = room.save(content(10 * KIB))
     started = time.monotonic()
     room.vault.close(grace_s=5)
@@ -174,7 +144,7 @@ def test_closing_does_not_wait_for_a_store_that_is_away(
 # ---- the journal
 
 
-def test_the_journal_rides_with_the_blocks(room: Room, store: StubbornStore) -> None:
+def test_the_journal_rides_with_the_blocks(room: Room, store: FaultyStore) -> None:
     journal = Journal()
     room.open(journal=journal)
     journal.rows = [b"one ", b"two ", b"three "]
@@ -189,7 +159,7 @@ def test_the_journal_rides_with_the_blocks(room: Room, store: StubbornStore) -> 
     assert store.puts == 2
 
 
-def test_a_journal_alone_makes_a_pack_now_and_then(room: Room, store: StubbornStore) -> None:
+def test_a_journal_alone_makes_a_pack_now_and_then(room: Room, store: FaultyStore) -> None:
     journal = Journal()
     room.open(journal=journal, sizes={"journal_age_s": 1.5})
     room.vault.start()
@@ -207,34 +177,34 @@ def test_a_journal_alone_makes_a_pack_now_and_then(room: Room, store: StubbornSt
 
 @pytest.mark.parametrize("trouble", [StoreBusy("it waits", 9.0), StoreError("it is away")])
 def test_what_a_store_does_not_take_waits_in_the_spool(
-    room: Room, store: StubbornStore, trouble: Exception
+    room: Room, store: FaultyStore, trouble: Exception
 ) -> None:
-    store.trouble = trouble
+    refuse(store, trouble)
     extents = room.save(content(300 * KIB))
     with pytest.raises(type(trouble)):
         room.vault.flush()
     assert room.rows(staged) == 0
     assert set(room.column(replicas.c.store)) == {SPOOL}
     assert room.read(extents) == content(300 * KIB)
-    store.trouble = None
+    store.heal()
     room.vault.flush()
     assert set(room.column(replicas.c.store)) == {FIRST_STORE}
 
 
 def test_the_clock_tries_again_until_the_store_is_back(
-    room: Room, store: StubbornStore, caplog: pytest.LogCaptureFixture
+    room: Room, store: FaultyStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.trouble = StoreError("it is away")
+    refuse(store, StoreError("it is away"))
     room.vault.start()
     room.save(content(300 * KIB))
     until(lambda: store.puts >= 3)
-    store.trouble = None
+    store.heal()
     until(lambda: not room.spooled_files())
     assert caplog.text.count("it is away") == 1
 
 
-def test_a_store_that_is_away_is_not_asked_for_each_pack(room: Room, store: StubbornStore) -> None:
-    store.trouble = StoreError("it is away")
+def test_a_store_that_is_away_is_not_asked_for_each_pack(room: Room, store: FaultyStore) -> None:
+    refuse(store, StoreError("it is away"))
     room.save(content(1000 * KIB))
     assert room.rows(packs) == 8
     with pytest.raises(StoreError):
@@ -243,27 +213,24 @@ def test_a_store_that_is_away_is_not_asked_for_each_pack(room: Room, store: Stub
 
 
 def test_the_spool_keeps_a_pack_until_all_promised_stores_have_it(
-    room: Room, store: StubbornStore
+    room: Room, store: FaultyStore
 ) -> None:
-    second = room.stores[SECOND_STORE] = StubbornStore()
-    second.trouble = StoreError("it is away")
-    room.record_store(SECOND_STORE, "memory")
+    second = room.add_store()
+    refuse(second, StoreError("it is away"))
     room.open(copies=2)
     room.save(content(100 * KIB))
     with pytest.raises(StoreError):
         room.vault.flush()
     assert set(room.column(replicas.c.store)) == {SPOOL, FIRST_STORE}
     assert room.vault.status().oldest_unflushed_ns is not None
-    second.trouble = None
+    second.heal()
     room.vault.flush()
     assert set(room.column(replicas.c.store)) == {FIRST_STORE, SECOND_STORE}
     assert store.puts == 1
     assert room.vault.status().oldest_unflushed_ns is None
 
 
-def test_a_pack_that_was_damaged_in_the_spool_goes_nowhere(
-    room: Room, store: StubbornStore
-) -> None:
+def test_a_pack_that_was_damaged_in_the_spool_goes_nowhere(room: Room, store: FaultyStore) -> None:
     room.save(content(300 * KIB))
     harmed, *_ = (room.folder / "spool").glob("??/*.pack")
     data = bytearray(harmed.read_bytes())
@@ -278,168 +245,10 @@ def test_a_pack_that_was_damaged_in_the_spool_goes_nowhere(
     assert room.read(room.save(content(300 * KIB))) == content(300 * KIB)
 
 
-# ---- a process that dies between two steps
-
-
-class MortalDatabase(Database):
-    """Kills the process before or after the nth write."""
-
-    def mortal(self, *, before: int = 0, after: int = 0) -> None:
-        self.before, self.after = before, after
-
-    before = after = 0
-
-    def write(self, work: Work[Any]) -> Any:
-        self.before -= 1
-        self.after -= 1
-        if self.before == 0:
-            raise Killed
-        value = super().write(work)
-        if self.after == 0:
-            raise Killed
-        return value
-
-
-class MortalSpool(DirectoryStore):
-    """Kills the process before it deletes a pack."""
-
-    is_mortal = True
-
-    def delete(self, locators: Iterable[Locator]) -> None:
-        if self.is_mortal:
-            raise Killed
-        super().delete(locators)
-
-
-@pytest.fixture
-def mortal(room: Room) -> MortalDatabase:
-    """The room's database, in which a process may die."""
-    room.db.__class__ = MortalDatabase
-    room.vault.close()
-    room.open()
-    assert isinstance(room.db, MortalDatabase)
-    return room.db
-
-
-def reborn(room: Room) -> None:
-    """The process starts again, sweeps, and flushes."""
-    if isinstance(room.db, MortalDatabase):
-        room.db.mortal()
-    room.spool = DirectoryStore(room.folder / "spool")
-    room.open()
-    room.vault.start()
-    room.vault.flush()
-    until(lambda: not room.spooled_files())
-    room.vault.close(grace_s=5)
-    room.open()
-
-
-def test_death_at_any_write_of_a_flush_loses_nothing(room: Room, mortal: MortalDatabase) -> None:
-    kept = []
-    for step in range(1, 12):
-        for when in ("before", "after"):
-            data = content(20 * KIB, seed=len(kept)), content(200 * KIB, seed=1000 + len(kept))
-            kept += [(room.save(part), part) for part in data]
-            mortal.mortal(**{when: step})
-            try:
-                room.vault.flush()
-            except Killed:
-                room.vault.close()
-                reborn(room)
-            mortal.mortal()
-            assert all(room.read(extents) == part for extents, part in kept)
-    assert room.rows(staged) == 0
-    assert set(room.column(replicas.c.store)) == {FIRST_STORE}
-
-
-def test_death_at_any_write_of_a_save_leaves_what_the_next_start_settles(
-    room: Room, mortal: MortalDatabase
-) -> None:
-    died = 0
-    for step in range(1, 9):
-        for when in ("before", "after"):
-            data = content(400 * KIB, seed=10 * step + len(when))
-            mortal.mortal(**{when: step})
-            try:
-                room.save(data)
-            except Killed:
-                died += 1
-                room.vault.close()
-            reborn(room)
-            assert room.read(room.save(data)) == data
-    assert died > 6
-
-
-def test_death_before_the_file_is_deleted_leaves_one_that_the_start_deletes(room: Room) -> None:
-    room.spool = MortalSpool.make(room.folder / "spool")
-    room.open()
-    extents = room.save(content(200 * KIB))
-    with pytest.raises(Killed):
-        room.vault.flush()
-    assert len(room.spooled_files()) == room.rows(packs)
-    room.vault.close()
-    reborn(room)
-    assert room.spooled_files() == []
-    assert room.read(extents) == content(200 * KIB)
-
-
-def test_an_unfinished_pack_is_swept_at_the_start(room: Room) -> None:
-    part = room.folder / "spool" / "ab" / f".{'ab' * 16}.dead.part"
-    part.parent.mkdir()
-    part.write_bytes(b"half a pack")
-    os.utime(part, (1, 1))
-    reborn(room)
-    assert room.spooled_files() == []
-
-
-def test_a_pack_that_no_row_mentions_is_recorded_and_delivered(
-    room: Room, store: StubbornStore
-) -> None:
-    """As after going back to an older copy of the database."""
-    data = content(300 * KIB)
-    extents = room.save(data)
-    room.db.write(
-        lambda c: [c.execute(delete(table)) for table in (replicas, staged, blocks, packs)]
-    )
-    room.vault.close()
-    reborn(room)
-    assert len(contents(store)) == room.rows(packs) == 2
-    before = room.rows(blocks)
-    again = room.save(data)
-    assert room.rows(blocks) - before <= 2
-    assert room.read(again) == data
-    assert len(extents) == len(again)
-
-
-def test_what_is_no_pack_of_ours_is_left_alone(
-    room: Room, caplog: pytest.LogCaptureFixture
-) -> None:
-    other = room.spool.put(bytes(16), b"of another drive", "tgdav1 pack " + "0" * 32 + " 0 0")
-    junk_id = bytes(15) + b"1"
-    junk = room.spool.put(junk_id, b"junk", caption(junk_id, room.drive.drive_id))
-    room.vault.start()
-    until(lambda: "left alone" in caplog.text)
-    room.vault.close()
-    assert room.spool.probe(other) == 16
-    assert room.spool.probe(junk) == 4
-
-
-def test_a_running_save_is_not_swept(room: Room, store: StubbornStore) -> None:
-    room.vault.start()
-    with room.vault.writer(300 * KIB) as writer:
-        writer.write(content(100 * KIB))
-        room.vault.flush()
-        time.sleep(0.1)
-        writer.write(content(200 * KIB, seed=2))
-        draft = writer.finish()
-    extents = room.publish(draft)
-    assert room.read(extents) == content(100 * KIB) + content(200 * KIB, seed=2)
-
-
 # ---- several processes
 
 
-def test_a_flush_waits_for_the_process_that_is_at_it(room: Room, store: StubbornStore) -> None:
+def test_a_flush_waits_for_the_process_that_is_at_it(room: Room, store: FaultyStore) -> None:
     other = Leases(room.db)
     room.save(content(10 * KIB))
     assert other.acquire("pack", 60)
@@ -453,7 +262,7 @@ def test_a_flush_waits_for_the_process_that_is_at_it(room: Room, store: Stubborn
     assert store.puts == 1
 
 
-def test_a_flush_ends_when_another_process_has_done_it(room: Room, store: StubbornStore) -> None:
+def test_a_flush_ends_when_another_process_has_done_it(room: Room, store: FaultyStore) -> None:
     first = room.vault
     room.save(content(10 * KIB))
     other = Leases(room.db)
@@ -468,7 +277,7 @@ def test_a_flush_ends_when_another_process_has_done_it(room: Room, store: Stubbo
     first.close()
 
 
-def test_saves_and_reads_go_on_while_packs_move(room: Room, store: StubbornStore) -> None:
+def test_saves_and_reads_go_on_while_packs_move(room: Room, store: FaultyStore) -> None:
     room.open(sizes={"flush_age_s": 0.0})
     room.vault.start()
     errors: list[BaseException] = []
@@ -492,17 +301,3 @@ def test_saves_and_reads_go_on_while_packs_move(room: Room, store: StubbornStore
     room.vault.flush()
     with room.db.read() as connection:
         assert connection.execute(select(staged)).all() == []
-
-
-def test_a_database_that_is_away_costs_no_pack(room: Room, mortal: MortalDatabase) -> None:
-    class Away(MortalDatabase):
-        def write(self, work: Work[Any]) -> Any:
-            raise DatabaseBusy("the database went away")
-
-    extents = room.save(content(20 * KIB))
-    room.db.__class__ = Away
-    with pytest.raises(DatabaseBusy):
-        room.vault.flush()
-    room.db.__class__ = MortalDatabase
-    room.vault.flush()
-    assert room.read(extents) == content(20 * KIB)

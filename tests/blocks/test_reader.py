@@ -1,58 +1,32 @@
-import random
 import threading
 import time
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.blocks.room import FIRST_STORE, Room
+from tests.blocks.room import FIRST_STORE, KIB, SECOND_STORE, Room, content
+from tests.doubles.faulty import FaultyStore
 from tgdav.blocks.tables import blocks, replicas
 from tgdav.blocks.vault import Extent
 from tgdav.db import Database
 from tgdav.errors import ContentLost, StoreBusy, StoreError
-from tgdav.stores.base import Limits, Locator
-from tgdav.stores.memory import MemoryStore
+from tgdav.stores.base import Limits
 
-KIB = 1 << 10
-SECOND_STORE = 3
-
-
-def content(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-class WatchedStore(MemoryStore):
-    """Counts reads; may be far away, out of order, or hold other bytes than it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reads: list[tuple[Locator, int, int]] = []
-        self.trouble: Exception | None = None
-        self.flipped: set[int] = set()
-        self.slow_s = 0.0
-
-    def put_far_away(self) -> None:
-        self.limits = Limits(largest_pack=1 << 31, concurrency=8, local=False)
-
-    def read(self, locator: Locator, offset: int, size: int) -> bytes:
-        self.reads.append((locator, offset, size))
-        time.sleep(self.slow_s)
-        if self.trouble:
-            raise self.trouble
-        data = bytearray(super().read(locator, offset, size))
-        for at in self.flipped:
-            if offset <= at < offset + size:
-                data[at - offset] ^= 1
-        return bytes(data)
+FAR_AWAY = Limits(largest_pack=1 << 31, concurrency=8, local=False)
 
 
 @pytest.fixture
-def store(room: Room) -> WatchedStore:
-    """The only store of a room in which nothing stays in the spool."""
-    watched = room.stores[FIRST_STORE] = WatchedStore()
-    room.open()
-    return watched
+def store(room: Room) -> FaultyStore:
+    return room.store
+
+
+def damage(store: FaultyStore, offsets: Iterable[int]) -> None:
+    """Damage every replica at these offsets."""
+    for listed in store.scan():
+        for at in offsets:
+            store.damage(listed.locator, at)
 
 
 def saved(room: Room, data: bytes) -> list[Extent]:
@@ -97,7 +71,7 @@ def test_parts_of_blocks_in_any_order_make_a_version(room: Room) -> None:
     assert room.read(spliced, 5, 120) == expected[5:120]
 
 
-def test_a_small_range_reads_two_blocks_at_most(room: Room, store: WatchedStore) -> None:
+def test_a_small_range_reads_two_blocks_at_most(room: Room, store: FaultyStore) -> None:
     data = content(1 << 20)
     extents = saved(room, data)
     largest = max(room.column(blocks.c.sealed_size))
@@ -108,34 +82,35 @@ def test_a_small_range_reads_two_blocks_at_most(room: Room, store: WatchedStore)
         assert len(store.reads) <= 2
 
 
-def test_neighbours_in_a_pack_cost_one_read(room: Room, store: WatchedStore) -> None:
+def test_neighbours_in_a_pack_cost_one_read(room: Room, store: FaultyStore) -> None:
     extents = saved(room, content(64 * KIB))
     store.reads.clear()
     assert room.read(extents) == content(64 * KIB)
     assert len(store.reads) <= 64 // 16 + 3 < len(extents)
 
 
-def test_a_dead_store_is_told_before_the_first_piece(room: Room, store: WatchedStore) -> None:
+def test_a_dead_store_is_told_before_the_first_piece(room: Room, store: FaultyStore) -> None:
     extents = saved(room, content(100 * KIB))
-    store.trouble = StoreBusy("the store waits", 7.0)
+    store.be_busy(times=1000)
     with pytest.raises(StoreBusy):
         room.vault.reader(iter(extents), 0, 100 * KIB)
-    store.trouble = StoreError("the store is out of reach")
+    store.heal()
+    store.is_away = True
     with pytest.raises(StoreError):
         room.vault.reader(iter(extents), 0, 100 * KIB)
     assert room.budget.used == 0
     # Out of reach is not lost: nothing is said against the replicas.
     assert set(room.column(replicas.c.state)) == {"sound"}
-    store.trouble = None
+    store.heal()
     assert room.read(extents) == content(100 * KIB)
 
 
-def test_a_store_that_dies_later_ends_the_bytes_short(room: Room, store: WatchedStore) -> None:
+def test_a_store_that_dies_later_ends_the_bytes_short(room: Room, store: FaultyStore) -> None:
     data = content(300 * KIB)
     extents = saved(room, data)
     reader = room.vault.reader(iter(extents), 0, len(data))
     got = [next(reader)]
-    store.trouble = StoreBusy("the store waits", 7.0)
+    store.be_busy(times=1000)
     with pytest.raises(StoreBusy):
         got.extend(reader)
     reader.close()
@@ -146,16 +121,15 @@ def test_a_store_that_dies_later_ends_the_bytes_short(room: Room, store: Watched
 
 @pytest.mark.parametrize("harm", ["missing", "flipped"])
 def test_a_bad_replica_is_passed_over_and_reported(
-    room: Room, store: WatchedStore, harm: str
+    room: Room, store: FaultyStore, harm: str
 ) -> None:
-    second = room.stores[SECOND_STORE] = WatchedStore()
-    room.record_store(SECOND_STORE, "memory")
+    room.add_store()
     room.open(copies=2)
     extents = saved(room, content(300 * KIB))
     if harm == "missing":
         store.delete([listed.locator for listed in store.scan()])
     else:
-        store.flipped = set(range(0, 1 << 20, 100))
+        damage(store, range(0, 200 * KIB, 100))
     assert room.read(extents) == content(300 * KIB)
     with room.db.read() as connection:
         states = connection.execute(replicas.select()).all()
@@ -166,25 +140,21 @@ def test_a_bad_replica_is_passed_over_and_reported(
     room.open(copies=2)
     assert room.read(extents) == content(300 * KIB)
     assert store.reads == []
-    second.flipped = {1000}
 
 
 def test_two_replicas_damaged_in_different_blocks_make_one_sound(room: Room) -> None:
-    first = room.stores[FIRST_STORE] = WatchedStore()
-    second = room.stores[SECOND_STORE] = WatchedStore()
-    room.record_store(SECOND_STORE, "memory")
+    second = room.add_store()
     room.open(copies=2, sizes={"window": 1 << 20})
     extents = saved(room, content(30 * KIB))
-    first.flipped, second.flipped = {200}, {25 * KIB}
+    damage(room.store, [200])
+    damage(second, [25 * KIB])
     assert room.read(extents) == content(30 * KIB)
 
 
-def test_no_sound_replica_is_content_lost_never_other_bytes(
-    room: Room, store: WatchedStore
-) -> None:
+def test_no_sound_replica_is_content_lost_never_other_bytes(room: Room, store: FaultyStore) -> None:
     data = content(300 * KIB)
     extents = saved(room, data)
-    store.flipped = {60 * KIB}
+    damage(store, [60 * KIB])
     read = 0
     lost = 0
     for extent in extents:
@@ -232,9 +202,9 @@ def test_a_block_that_is_not_recorded_is_content_lost(room: Room) -> None:
         room.vault.reader(iter([Extent(0, 10, 12345, 0)]), 0, 10)
 
 
-def test_closing_early_gives_back_what_is_on_its_way(room: Room, store: WatchedStore) -> None:
+def test_closing_early_gives_back_what_is_on_its_way(room: Room, store: FaultyStore) -> None:
     extents = saved(room, content(600 * KIB))
-    store.slow_s = 0.05
+    store.delay_s = 0.05
     reader = room.vault.reader(iter(extents), 0, 600 * KIB)
     for _ in range(20):
         next(reader)
@@ -246,7 +216,7 @@ def test_closing_early_gives_back_what_is_on_its_way(room: Room, store: WatchedS
     assert room.budget.used == 0
 
 
-def test_readers_fetch_ahead_within_the_budget_only(room: Room, store: WatchedStore) -> None:
+def test_readers_fetch_ahead_within_the_budget_only(room: Room, store: FaultyStore) -> None:
     data = content(600 * KIB)
     extents = saved(room, data)
     room.open(budget=100 * KIB)
@@ -262,9 +232,9 @@ def test_readers_fetch_ahead_within_the_budget_only(room: Room, store: WatchedSt
     assert most <= 100 * KIB + 8 * 2 * 16 * KIB + 8 * 40
 
 
-def test_a_long_read_fetches_ahead(room: Room, store: WatchedStore) -> None:
+def test_a_long_read_fetches_ahead(room: Room, store: FaultyStore) -> None:
     extents = saved(room, content(600 * KIB))
-    store.slow_s = 0.02
+    store.delay_s = 0.02
     store.reads.clear()
     reader = room.vault.reader(iter(extents), 0, 600 * KIB)
     assert len(store.reads) == 1
@@ -273,7 +243,7 @@ def test_a_long_read_fetches_ahead(room: Room, store: WatchedStore) -> None:
     assert time.monotonic() - started < 0.6 * 0.02 * len(store.reads)
 
 
-def test_whole_files_do_not_wash_out_the_cache(room: Room, store: WatchedStore) -> None:
+def test_whole_files_do_not_wash_out_the_cache(room: Room, store: FaultyStore) -> None:
     small, large = content(900, seed=2), content(900 * KIB)
     kept, passing = saved(room, small), saved(room, large)
     room.open(cache=32 * KIB)
@@ -284,7 +254,7 @@ def test_whole_files_do_not_wash_out_the_cache(room: Room, store: WatchedStore) 
     assert store.reads == []
 
 
-def test_the_rest_of_a_block_is_at_hand_after_a_part_of_it(room: Room, store: WatchedStore) -> None:
+def test_the_rest_of_a_block_is_at_hand_after_a_part_of_it(room: Room, store: FaultyStore) -> None:
     extents = saved(room, content(60 * KIB))
     size = extents[0].size
     store.reads.clear()
@@ -293,8 +263,8 @@ def test_the_rest_of_a_block_is_at_hand_after_a_part_of_it(room: Room, store: Wa
     assert len(store.reads) == 1
 
 
-def test_blocks_of_a_distant_store_stay_on_this_disk(room: Room, store: WatchedStore) -> None:
-    store.put_far_away()
+def test_blocks_of_a_distant_store_stay_on_this_disk(room: Room, store: FaultyStore) -> None:
+    store.limits = FAR_AWAY
     data = content(300 * KIB)
     extents = saved(room, data)
     room.open(disk_cache=1 << 20)
@@ -305,8 +275,8 @@ def test_blocks_of_a_distant_store_stay_on_this_disk(room: Room, store: WatchedS
     assert store.reads == []
 
 
-def test_a_damaged_cache_is_no_loss(room: Room, store: WatchedStore) -> None:
-    store.put_far_away()
+def test_a_damaged_cache_is_no_loss(room: Room, store: FaultyStore) -> None:
+    store.limits = FAR_AWAY
     data = content(100 * KIB)
     extents = saved(room, data)
     room.open(disk_cache=1 << 20)
@@ -318,7 +288,7 @@ def test_a_damaged_cache_is_no_loss(room: Room, store: WatchedStore) -> None:
     assert room.read(extents) == data
 
 
-def test_many_readers_of_one_file_at_once(room: Room, store: WatchedStore) -> None:
+def test_many_readers_of_one_file_at_once(room: Room, store: FaultyStore) -> None:
     data = content(400 * KIB)
     extents = saved(room, data)
     got: list[bool] = []

@@ -1,4 +1,3 @@
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -7,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from tests.blocks.room import FIRST_STORE, SPOOL, Room
+from tests.blocks.room import FIRST_STORE, KIB, SECOND_STORE, SPOOL, Room, content, until
 from tgdav.blocks.roster import StoreRow
 from tgdav.blocks.slabs import Slabs
 from tgdav.blocks.tables import blocks, packs, replicas, stores
@@ -15,20 +14,6 @@ from tgdav.errors import StoreError
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
 from tgdav.stores.memory import MemoryStore
-
-KIB = 1 << 10
-SECOND_STORE = 3
-
-
-def content(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 def set_state(room: Room, no: int, state: str) -> None:

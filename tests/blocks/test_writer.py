@@ -1,4 +1,3 @@
-import random
 import threading
 from pathlib import Path
 
@@ -7,20 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
-from tests.blocks.room import FIRST_STORE, SPOOL, Room
+from tests.blocks.room import FIRST_STORE, KIB, SPOOL, Room, content
 from tgdav.blocks.tables import blocks, holds, packs, replicas, staged, stores
 from tgdav.blocks.vault import Draft, Extent
 from tgdav.db import Database
 from tgdav.errors import Busy, ContentLost, DiskFull, StagingFull, StoreError
-from tgdav.stores.base import Buffer, Locator
+from tgdav.stores.base import Buffer
 from tgdav.stores.directory import DirectoryStore, PackSink
-from tgdav.stores.memory import MemoryStore
-
-KIB = 1 << 10
-
-
-def content(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -167,8 +159,7 @@ def test_a_block_that_vanished_is_told_and_saved_anew(room: Room) -> None:
 def test_a_lost_block_is_kept_again_and_heals_old_files(room: Room, loss: str, size: int) -> None:
     old = room.save(content(size))
     room.vault.flush()
-    store = room.stores[FIRST_STORE]
-    store.delete([listed.locator for listed in store.scan()])
+    room.store.delete([listed.locator for listed in room.store.scan()])
     if loss == "gone":
         room.db.write(
             lambda c: c.execute(
@@ -273,26 +264,15 @@ def test_a_full_disk_is_told_leaves_nothing_and_comes_back(room: Room) -> None:
     assert room.read(room.save(content(400 * KIB))) == content(400 * KIB)
 
 
-class BusyStore(MemoryStore):
-    """A store that takes nothing while it is `away`."""
-
-    away = True
-
-    def put(self, pack_id: bytes, data: Buffer, caption: str) -> Locator:
-        if self.away:
-            raise StoreError("the store is away")
-        return super().put(pack_id, data, caption)
-
-
 @pytest.mark.parametrize("size", [500, 30 * KIB, 400 * KIB])
 def test_a_save_that_waits_for_the_stores_ends_when_they_have_it(room: Room, size: int) -> None:
-    store = room.stores[FIRST_STORE] = BusyStore()
     room.open(in_stores=True)
+    room.store.is_away = True
     with pytest.raises(StoreError):
         room.draft(content(size))
     assert room.rows(packs) == 0
     assert room.spooled_files() == []
-    store.away = False
+    room.store.heal()
     draft = room.draft(content(size))
     assert draft.pending == ()
     assert set(room.column(replicas.c.store)) == {FIRST_STORE}

@@ -26,10 +26,9 @@ RCLONE_LIMITS = {
 }
 GVFS_LIMITS = {
     "copy-folder": "gio copies files only, and says so",
-    # `cp` returns before gvfsd-fuse has begun its PUT, and `cmp` asks 7 ms after it has:
-    # only a server that shows a name before it has the content passes. What this check
-    # is for is tested in `test_gvfs_files`, when the PUT is answered.
-    "fuse-read": "gvfsd-fuse writes after close, so what is read at once is not there yet",
+    # A save that has begun is waited for; now and then `cmp` asks before it has, as gvfsd
+    # lets `cp` return first. `test_gvfs_files` tests the same when the PUT is answered.
+    "fuse-read": "gvfsd-fuse begins to write after close, so what is read at once may lack",
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from tgdav.dav import urls
 from tgdav.dav.if_header import IfHeader
+from tgdav.dav.underway import Underway
 from tgdav.errors import BodyIncomplete
 from tgdav.tree.nodes import Node
 from tgdav.tree.paths import Path
@@ -114,6 +115,7 @@ class Request:
 
     tree: Tree
     options: DavOptions
+    underway: Underway
     user: User
     permit: Permit
     """Who asks, with every lock token that was submitted."""

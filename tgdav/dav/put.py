@@ -32,12 +32,13 @@ def _whole(request: Request) -> Reply:
     size = request.body.length
     if size is None:
         size = _number(request.headers, "X-Expected-Entity-Length")
-    with request.tree.writing(
+    save = request.tree.writing(
         request.path,
         request.permit,
         announced=_announced(request.headers, size),
         check=conditions.check(request),
-    ) as save:
+    )
+    with request.underway.saving(request.path), save:
         return saves.keep(request, save, size=size)
 
 

@@ -27,6 +27,7 @@ from tgdav.dav import (
 )
 from tgdav.dav.messages import USER, Body, DavOptions, Environ, Headers, Reply, Request
 from tgdav.dav.statuses import HttpError
+from tgdav.dav.underway import Underway
 from tgdav.errors import Failed, Forbidden, TgdavError
 from tgdav.tree.paths import Path, parse
 from tgdav.tree.permit import Permit
@@ -77,6 +78,7 @@ class Requests:
     def __init__(self, tree: Tree, options: DavOptions) -> None:
         self._tree = tree
         self._options = options
+        self._underway = Underway()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         # WsgiDAV reads bodies that nobody read, and would take this one from the verb.
@@ -100,6 +102,7 @@ class Requests:
         return Request(
             tree=self._tree,
             options=self._options,
+            underway=self._underway,
             user=user,
             permit=Permit(user.name, tokens),
             method=environ["REQUEST_METHOD"],

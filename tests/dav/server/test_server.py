@@ -53,7 +53,7 @@ def test_address_that_is_none(application: Application) -> None:
         Server(application, ServerOptions(host="no.such.host.invalid", insecure=True))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "127.evil.example"])
 def test_passwords_do_not_leave_the_machine_in_clear(application: Application, host: str) -> None:
     with pytest.raises(SettingsRefused, match=host):
         Server(application, ServerOptions(host=host))

@@ -33,15 +33,16 @@ BREATH_S = 0.05
 class Connection:
     """One client's connection, as cheroot's selector and workers know it."""
 
-    requests_seen = 0
     last_used = 0.0
 
     def __init__(self, server: "Server", connected: socket.socket, address: str, port: int) -> None:
         self._server = server
         self.remote_addr = address
         self.remote_port = port
-        self.household = household(address)
         self.rfile = Wire(connected)
+        self.household = address if server.proxies.trusts(address) else household(address)
+        """Whose share of the workers it takes."""
+        self._peer = {**server.environ, "REMOTE_ADDR": address, "REMOTE_PORT": str(port)}
         self._is_secured = server.tls is None
 
     @property
@@ -80,12 +81,11 @@ class Connection:
         self.rfile.close()
 
     def _secure(self) -> bool:
-        if self._is_secured:
+        over, options = self._server.tls, self._server.options
+        if over is None or self._is_secured:
             return True
-        assert self._server.tls is not None  # noqa: S101 - else it is secured
-        options = self._server.options
         try:
-            self.rfile = Wire(tls.secured(self.socket, self._server.tls, options.head_s))
+            self.rfile = Wire(tls.secured(self.socket, over, options.head_s))
         except tls.NotTls:
             refuse(self.rfile, HeadRefused(400, "https is spoken here"), options)
             return False
@@ -109,7 +109,7 @@ class Connection:
             refuse(self.rfile, refused, options)
             self.rfile.linger(options.linger_s)
             return False
-        exchange = Exchange(head, self.rfile, self._peer(), options, self._can_stay)
+        exchange = Exchange(head, self.rfile, self._peer, options, self._can_stay)
         stays = exchange.run(self._server.application)
         if not stays and exchange.body.left != 0:
             self.rfile.linger(options.linger_s)
@@ -117,13 +117,6 @@ class Connection:
 
     def _can_stay(self) -> bool:
         return bool(self._server.can_add_keepalive_connection)
-
-    def _peer(self) -> dict[str, Any]:
-        return {
-            **self._server.environ,
-            "REMOTE_ADDR": self.remote_addr,
-            "REMOTE_PORT": str(self.remote_port),
-        }
 
 
 class Connections(ConnectionManager):

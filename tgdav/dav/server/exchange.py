@@ -133,7 +133,7 @@ class Exchange:
         if self._is_chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         elif self._left is not None:
-            data = self._fitted(data)
+            data = self._fitted(data, self._left)
         if not head:
             self._send(data)
         elif len(data) <= JOINED:
@@ -142,13 +142,12 @@ class Exchange:
             self._send(head)
             self._send(data)
 
-    def _fitted(self, data: bytes) -> bytes:
-        assert self._left is not None  # noqa: S101 - asked for by the caller
-        if len(data) > self._left:
+    def _fitted(self, data: bytes, left: int) -> bytes:
+        if len(data) > left:
             _log.error("an answer is longer than its Content-Length")
             self._stays = False
-            data = data[: self._left]
-        self._left -= len(data)
+            data = data[:left]
+        self._left = left - len(data)
         return data
 
     def _finish(self) -> None:

@@ -6,6 +6,7 @@ others nor the process from stopping. Knows no WebDAV.
 
 import contextlib
 import errno
+import ipaddress
 import logging
 import os
 import socket
@@ -25,9 +26,9 @@ from tgdav.errors import AddressInUse, SettingsRefused
 
 _log = logging.getLogger(__name__)
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
 EXPIRY_S = 0.5
-"""How often idle connections are looked at; also what a stop may wait for that look."""
+"""How often it is looked which connections have been idle too long."""
 
 
 class Server(HTTPServer):
@@ -40,10 +41,12 @@ class Server(HTTPServer):
         address beyond this machine without one (unless `insecure`); `AddressInUse`.
         """
         _require_safe(options)
-        super().__init__((options.host, options.port), gateway=None, server_name="tgdav")
+        # Its other arguments are of parts that are replaced below.
+        super().__init__((options.host or EVERYWHERE[0], options.port), gateway=None)
         self.application = application
         self.options = options
         self.tls = tls.context(options.tls_cert, options.tls_key) if options.tls_cert else None
+        self.proxies = Proxies(options.trusted_proxies)
         self.timeout = options.idle_s  # type: ignore[assignment]  # cheroot: of idle connections
         self.expiration_interval = EXPIRY_S
         self.keep_alive_conn_limit = options.idle_connections
@@ -53,7 +56,7 @@ class Server(HTTPServer):
             options.threads,
             options.waiting_connections,
             self.requests.put,
-            Proxies(options.trusted_proxies).trusts,
+            self.proxies.trusts,
         )
         self._stopping = threading.Lock()
         self._stopped = threading.Event()
@@ -125,17 +128,23 @@ class Server(HTTPServer):
         From any thread; returns when it is done, also to who calls it a second time.
         """
         with self._stopping:
-            if self.ready:
-                self.ready = False
-                with contextlib.suppress(OSError):
-                    self.socket.shutdown(socket.SHUT_RDWR)  # wakes who selects on it
-                self._connections.stop()
-                self.socket.close()
-                self._connections.close()
+            if not self.ready:
+                return
+            self.ready = False
+            try:
+                self._stop_accepting()
                 for connection in self.turns.clear():
                     connection.refuse()
                 self.requests.finish(grace_s)
+            finally:
                 self._stopped.set()
+
+    def _stop_accepting(self) -> None:
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes who selects on it
+        self._connections.stop()
+        self.socket.close()
+        self._connections.close()
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """What cheroot itself has to say."""
@@ -151,7 +160,10 @@ def _require_safe(options: ServerOptions) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _listening(options: ServerOptions) -> socket.socket:
