@@ -39,7 +39,7 @@ from tgdav.stores.pool import StorePool
 from tgdav.tree import journal
 from tgdav.tree.tree import Tree
 from tgdav.tree.users import Users
-from tgdav.web.page import page
+from tgdav.web.page import HEADERS, page
 
 if TYPE_CHECKING:
     from tgdav.dav.server import Server
@@ -101,6 +101,7 @@ class Drive:
         served = self.settings.server
         face = DavOptions(
             page=page,
+            page_headers=HEADERS,
             prefix=served.prefix,
             durability="remote" if self.settings.store.durability == "store" else "local",
             lock_s=served.lock_s,

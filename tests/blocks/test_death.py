@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete
 
 from tests.blocks.room import FIRST_STORE, KIB, Room, content, until
+from tgdav.blocks.delivery import Delivery
 from tgdav.blocks.pack import caption
 from tgdav.blocks.tables import blocks, packs, replicas, staged
 from tgdav.db import Database, Work
@@ -172,6 +173,26 @@ def test_a_running_save_is_not_swept(room: Room) -> None:
         draft = writer.finish()
     extents = room.publish(draft)
     assert room.read(extents) == content(100 * KIB) + content(200 * KIB, seed=2)
+
+
+def test_a_pack_that_is_about_to_be_recorded_is_not_swept(room: Room) -> None:
+    delivery = Delivery(room.vault._workshop)
+
+    class Sweeping(Database):
+        """Another thread sweeps just before each write."""
+
+        def write(self, work: Work[Any]) -> Any:
+            self.__class__ = Database
+            delivery.sweep()
+            self.__class__ = Sweeping
+            return super().write(work)
+
+    room.db.__class__ = Sweeping
+    extents = room.save(content(500 * KIB))
+    room.db.__class__ = Database
+    assert room.rows(packs) == 4
+    assert room.read(extents) == content(500 * KIB)
+    delivery.close()
 
 
 def test_a_database_that_is_away_costs_no_pack(room: Room, mortal: MortalDatabase) -> None:

@@ -16,6 +16,7 @@ from tests.blocks.room import (
     until,
 )
 from tests.doubles.faulty import FaultyStore
+from tgdav.blocks.delivery import Delivery
 from tgdav.blocks.leases import Leases
 from tgdav.blocks.pack import PackContents, parse_caption, read_pack
 from tgdav.blocks.tables import blocks, packed, packs, replicas, staged
@@ -275,6 +276,20 @@ def test_a_flush_ends_when_another_process_has_done_it(room: Room, store: Faulty
     assert not flushing.is_alive()
     assert store.puts == 1
     first.close()
+
+
+def test_a_pack_that_another_process_delivers_meanwhile_is_no_trouble(
+    room: Room, store: FaultyStore
+) -> None:
+    delivery = Delivery(room.vault._workshop)
+    room.save(content(300 * KIB))
+    waiting = delivery.waiting()
+    room.vault.flush()
+    puts = store.puts
+    delivery.deliver(waiting)
+    assert store.puts == puts
+    assert set(room.column(replicas.c.state)) == {"sound"}
+    delivery.close()
 
 
 def test_saves_and_reads_go_on_while_packs_move(room: Room, store: FaultyStore) -> None:

@@ -194,6 +194,7 @@ def test_a_busy_database_is_a_503(
 def test_wsgidav_keeps_silent(whole: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     whole.put("/secret name", b"x")
+    whole.get("/")
     whole.defaults["HTTP_AUTHORIZATION"] = authorization(password="wrong")
     whole.get("/", check=401)
     assert not [each for each in caplog.records if each.name.startswith("wsgidav")]
@@ -209,8 +210,9 @@ class TestOverTheWire:
     """The same with the server in front."""
 
     @pytest.fixture
-    def peer(self, whole: Client) -> Iterator[Peer]:
-        with running(whole.app) as server, Peer(server) as peer:
+    def peer(self, make: Callable[..., Client]) -> Iterator[Peer]:
+        headers = (("Content-Type", "text/html"), ("Content-Security-Policy", "style-src 'self'"))
+        with running(make(page_headers=headers).app) as server, Peer(server) as peer:
             yield peer
 
     LOGIN = f"Authorization: {authorization()}\r\n"
@@ -225,6 +227,14 @@ class TestOverTheWire:
         assert peer.ask("GET", "/").status == 401
         assert peer.ask("GET", "/none", self.LOGIN).status == 404
         assert peer.ask("DELETE", "/f", self.LOGIN).status == 204
+
+    def test_the_page_says_itself_what_it_may_load(self, peer: Peer) -> None:
+        assert peer.ask("PUT", "/f.html", self.LOGIN, b"<script>").status == 201
+        page, file = (peer.ask("GET", path, self.LOGIN) for path in ("/", "/f.html"))
+        assert page.header("Content-Security-Policy") == "style-src 'self'"
+        assert page.header("Content-Disposition") is None
+        assert "sandbox" in str(file.header("Content-Security-Policy"))
+        assert file.header("Content-Disposition") == "attachment"
 
     def test_nothing_is_asked_of_who_may_not(self, peer: Peer) -> None:
         expecting = "Expect: 100-continue\r\nContent-Length: 100\r\n"

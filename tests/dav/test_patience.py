@@ -26,6 +26,20 @@ def test_says_a_word_now_and_then_until_it_is_over() -> None:
     assert len(said) == heard
 
 
+def test_waits_for_the_word_that_is_being_said() -> None:
+    said: list[float] = []
+
+    def say() -> None:
+        time.sleep(0.1)
+        said.append(time.monotonic())
+
+    asked = request(said)
+    asked.environ[KEEP_WAITING] = say
+    with kept_waiting(asked, every_s=0.01):
+        time.sleep(0.05)
+    assert len(said) == 1, "else it would come after the answer"
+
+
 def test_ends_with_what_it_waited_for() -> None:
     said: list[float] = []
     with pytest.raises(ZeroDivisionError), kept_waiting(request(said), every_s=0.02):

@@ -601,6 +601,17 @@ def test_what_cannot_be_taken_is_copied(
     assert [listed.caption for listed in store.scan()] == [caption]
 
 
+def test_two_stores_on_one_disk_share_no_file(store: DirectoryStore, tmp_path: Path):
+    spool = DirectoryStore.make(tmp_path / "spool")
+    there = spool.put(pack_id(1), content(1), "tgdav1")
+    for name in ("store", "second"):
+        locator = DirectoryStore.make(tmp_path / name).put(
+            pack_id(1), spool.mapped(there), "tgdav1"
+        )
+    assert not os.path.samefile(tmp_path / "store" / locator, tmp_path / "second" / locator)
+    assert store.read(locator, 0, 1000) == content(1)
+
+
 def test_a_cut_off_pack_is_replaced_by_a_mapped_one(store: DirectoryStore, tmp_path: Path):
     spool = DirectoryStore.make(tmp_path / "spool")
     there = spool.put(pack_id(1), content(1), "tgdav1")

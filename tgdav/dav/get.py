@@ -96,7 +96,7 @@ def _page(request: Request, node: Node) -> Reply:
         not below,
         _children(request.tree, node),
     )
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-cache")]
+    headers = [*request.options.page_headers, ("Cache-Control", "no-cache")]
     if request.method == "HEAD":
         return Reply(200, headers, iter(()))
     # As with content: what fails at once is told by the status.

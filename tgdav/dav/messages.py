@@ -31,6 +31,8 @@ class DavOptions:
     """What the composition root decides about this face."""
 
     page: Page
+    page_headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/html; charset=utf-8"),)
+    """What a page is sent with: it says itself what it may load."""
     prefix: str = ""
     """Path below which a proxy publishes the drive; "" or "/a/b", not quoted."""
     durability: Literal["local", "remote"] = "local"

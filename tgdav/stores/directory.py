@@ -234,6 +234,9 @@ class DirectoryStore:
         path = self._shelf(locator) / locator[3:]
         with self._placing:
             try:
+                # A second replica on this disk has to be a copy: damage must not hit both.
+                if mapped.path.stat().st_nlink > 1:
+                    return False
                 os.link(mapped.path, path)
             except OSError:
                 return False  # another disk, one without links, or a file in the way

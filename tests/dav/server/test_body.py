@@ -64,6 +64,23 @@ def test_readinto_is_the_same(line: Line) -> None:
     assert got == b"abcde"
 
 
+def test_what_came_with_the_head_comes_first(line: Line) -> None:
+    line.client.sendall(b"a line\r\nabc")
+    assert line.wire.line(100, 1) == b"a line"
+    line.client.sendall(b"de")
+    body, space = line.known(5), memoryview(bytearray(10))
+    counts = list(iter(lambda: body.readinto(space), 0))
+    assert counts == [3, 2]
+    assert space[:2] == b"de"
+
+
+def test_who_left_before_being_asked_for_the_body(line: Line) -> None:
+    body = line.known(5, is_held_back=True)
+    line.client.close()
+    with pytest.raises(BodyIncomplete):
+        body.read(5)
+
+
 def test_end_of_connection_is_no_end_of_body(line: Line) -> None:
     line.client.sendall(b"abc")
     line.client.shutdown(socket.SHUT_WR)

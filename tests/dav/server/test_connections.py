@@ -1,6 +1,7 @@
 """Connections: one request after the other, idle ones, slow ones, broken ones."""
 
 import contextlib
+import logging
 import os
 import resource
 import threading
@@ -23,7 +24,7 @@ def application() -> Application:
 
 @pytest.fixture
 def server(application: Application) -> Iterator[Server]:
-    with running(application, threads=2, body=PATIENCE, head_s=0.5) as server:
+    with running(application, threads=2, body=PATIENCE, head_s=9) as server:
         yield server
 
 
@@ -58,23 +59,36 @@ def test_idle_connections_take_no_worker(server: Server) -> None:
     with Peer(server) as peer:
         began = time.monotonic()
         assert peer.ask("GET").status == 200
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < 3
     for each in idle + used:
         assert each.ask("GET").status == 200
         each.socket.close()
 
 
-def test_a_head_must_come_in_time(peer: Peer) -> None:
-    began = time.monotonic()
-    peer.send("GET / HT")
-    answer = peer.answer()
-    assert (answer.status, answer.closes) == (408, True)
-    assert time.monotonic() - began < 2
+def test_a_head_must_come_in_time(application: Application) -> None:
+    with running(application, head_s=0.3) as server, Peer(server) as peer:
+        peer.send("GET")
+        time.sleep(0.2)
+        answer = peer.send(" / HT").answer()  # each byte is no new beginning
+        assert (answer.status, answer.closes) == (408, True)
 
 
 def test_a_cut_head_is_answered(peer: Peer) -> None:
     peer.send("GET / HT").socket.shutdown(1)
     assert peer.answer().status == 400
+
+
+@pytest.mark.parametrize("said", ["", "GET / HT", HELLO, HELLO + "GET / HT"])
+def test_a_client_that_crashes_is_nobodys_problem(
+    server: Server, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        crashing = Peer(server).send(said)
+        time.sleep(0.02)
+        crashing.reset()
+    with Peer(server) as peer:
+        assert peer.ask("GET").status == 200
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +108,7 @@ def test_what_is_no_head_is_refused_at_once(server: Server, data: bytes, status:
         began = time.monotonic()
         answer = peer.answer()
         assert (answer.status, answer.closes) == (status, True)
-        assert time.monotonic() - began < 0.4, "no need to wait for the rest"
+        assert time.monotonic() - began < 3, "no need to wait for the rest"
         sending.join()
         assert peer.is_closed()
 

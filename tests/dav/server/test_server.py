@@ -55,7 +55,7 @@ def test_address_that_is_none(application: Application) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "127.evil.example"])
 def test_passwords_do_not_leave_the_machine_in_clear(application: Application, host: str) -> None:
-    with pytest.raises(SettingsRefused, match=host):
+    with pytest.raises(SettingsRefused, match=f"^{host} is reached from other machines"):
         Server(application, ServerOptions(host=host))
 
 
@@ -87,7 +87,7 @@ def test_slow_clients_of_one_address_keep_no_other_out(begin: bytes) -> None:
             with Peer(server, "127.0.0.3") as honest:
                 began = time.monotonic()
                 assert honest.ask("GET").status == 200
-                assert time.monotonic() - began < 1
+                assert time.monotonic() - began < 3
         for each in slow:
             each.socket.close()
 

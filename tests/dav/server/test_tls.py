@@ -47,7 +47,7 @@ def application() -> Application:
 @pytest.fixture
 def server(certificate: tuple[Path, Path], application: Application) -> Iterator[Server]:
     cert, key = certificate
-    with running(application, tls_cert=cert, tls_key=key, threads=4, head_s=0.5) as server:
+    with running(application, tls_cert=cert, tls_key=key, threads=4, head_s=2) as server:
         yield server
 
 
@@ -75,11 +75,18 @@ def test_requests_in_one_record_are_all_seen(server: Server, client: ssl.SSLCont
         assert [peer.answer().status for _ in range(3)] == [200] * 3
 
 
-def test_a_large_record_is_read_to_its_end(server: Server, client: ssl.SSLContext) -> None:
-    request = f"GET / HTTP/1.1\r\n{HOST}X: {'a' * 7900}\r\n\r\n"
-    with Peer(server, tls=client) as peer:
-        peer.send(request * 2)  # 16 KiB: what no selector tells of
-        assert [peer.answer().status for _ in range(2)] == [200] * 2
+def test_what_came_in_one_record_with_a_body_is_seen(
+    certificate: tuple[Path, Path], client: ssl.SSLContext, application: Application
+) -> None:
+    cert, key = certificate
+    with (
+        running(application, tls_cert=cert, tls_key=key, pause_s=0) as server,
+        Peer(server, tls=client) as peer,
+    ):
+        peer.send(f"PUT /keep HTTP/1.1\r\n{HOST}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        assert peer._until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
+        peer.send(f"helloGET / HTTP/1.1\r\n{HOST}\r\n")  # no selector tells of the rest
+        assert [peer.answer().status for _ in range(2)] == [201, 200]
 
 
 def test_silent_clients_stop_nobody(server: Server, client: ssl.SSLContext) -> None:
@@ -87,7 +94,7 @@ def test_silent_clients_stop_nobody(server: Server, client: ssl.SSLContext) -> N
     began = time.monotonic()
     with Peer(server, tls=client) as peer:
         assert peer.ask("GET").status == 200
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1.5
     for each in silent:
         each.socket.close()
 
@@ -97,7 +104,7 @@ def test_a_handshake_must_end_in_time(server: Server, client: ssl.SSLContext) ->
     with Peer(server, "127.0.0.2", tls=client) as peer:
         assert peer.ask("GET").status == 200
     for each in stuck:
-        assert each.is_closed(3)
+        assert each.is_closed(8)
         each.socket.close()
 
 

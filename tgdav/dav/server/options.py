@@ -23,6 +23,8 @@ class ServerOptions:
     """Addresses and networks that stand for many clients: no share of the workers."""
     threads: int = 64
     """Requests served at once."""
+    share: float = 0.5
+    """Of the threads: what one address may hold when few are left; 1 holds nobody back."""
     one_cpu: bool = True
     """Keep the HTTP threads on one CPU, where they do not fight for Python's lock."""
     grace_s: float = 20.0

@@ -57,6 +57,7 @@ class Server(HTTPServer):
             options.waiting_connections,
             self.requests.put,
             self.proxies.trusts,
+            options.share,
         )
         self._stopping = threading.Lock()
         self._stopped = threading.Event()

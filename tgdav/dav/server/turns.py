@@ -21,10 +21,14 @@ class Turns(Generic[T]):
         waiting: int,
         start: Callable[[T], None],
         is_many: Callable[[str], bool] = lambda address: False,
+        share: float = 0.5,
     ) -> None:
-        """`is_many(address)`: it stands for many clients and is not held back."""
+        """`is_many(address)`: it stands for many clients and is not held back.
+
+        `share` is the part of the workers that an address may hold without leaving any.
+        """
         self._workers = workers
-        self._share = max(1, workers // 2)
+        self._share = max(1, int(workers * share))
         self._reserve = workers // 8
         self._waiting_limit = waiting
         self._start = start
@@ -38,7 +42,7 @@ class Turns(Generic[T]):
     @property
     def has_spare(self) -> bool:
         """Half of the workers have nothing to do, so one may wait for a client."""
-        return self._busy <= self._share
+        return 2 * self._busy <= self._workers
 
     def enter(self, work: T, address: str) -> bool:
         """Start `work` now or in its turn; False when too much waits already."""
