@@ -18,5 +18,5 @@ def share_one_heap() -> None:
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_ARENA_MAX, 1)
-        mallopt(_MMAP_THRESHOLD, 4 * MIB)
+        mallopt(_MMAP_THRESHOLD, MIB)
         mallopt(_TRIM_THRESHOLD, 16 * MIB)

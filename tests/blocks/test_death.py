@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from tests.blocks.room import FIRST_STORE, KIB, Room, content, until
 from tgdav.blocks.delivery import Delivery
@@ -148,6 +148,19 @@ def test_a_pack_that_no_row_mentions_is_recorded_and_delivered(room: Room) -> No
     assert room.rows(blocks) - before <= 2
     assert room.read(again) == data
     assert len(extents) == len(again)
+
+
+@pytest.mark.parametrize("harm", ["no row", "suspect"])
+def test_a_spooled_file_that_is_the_last_of_its_pack_is_not_swept(room: Room, harm: str) -> None:
+    extents = room.save(content(100 * KIB))
+    if harm == "no row":
+        room.db.write(lambda c: c.execute(delete(replicas)))
+    else:
+        row = {"pack": replicas.c.pack, "store": FIRST_STORE, "locator": "lost"}
+        room.db.write(lambda c: c.execute(update(replicas).values(row | {"state": "suspect"})))
+    reborn(room)
+    assert room.read(extents) == content(100 * KIB)
+    assert "sound" in room.column(replicas.c.state)
 
 
 def test_what_is_no_pack_of_ours_is_left_alone(

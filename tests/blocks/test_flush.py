@@ -110,6 +110,13 @@ def test_a_full_pack_is_made_at_once(room: Room, store: FaultyStore) -> None:
     assert room.vault.status().staged_bytes > 0
 
 
+def test_a_small_bound_on_staging_makes_smaller_packs(room: Room, store: FaultyStore) -> None:
+    room.open(sizes={"staging_limit": 40 * KIB, "flush_age_s": 3600.0})
+    room.vault.start()
+    room.save(content(30 * KIB))
+    until(lambda: room.rows(staged) == 0)
+
+
 def test_an_old_block_is_packed_with_what_came_after_it(room: Room, store: FaultyStore) -> None:
     room.open(sizes={"flush_age_s": 0.5})
     room.vault.start()
@@ -244,6 +251,20 @@ def test_a_pack_that_was_damaged_in_the_spool_goes_nowhere(room: Room, store: Fa
     assert "suspect" in room.column(replicas.c.state)
     # Saving the content again brings the blocks back.
     assert room.read(room.save(content(300 * KIB))) == content(300 * KIB)
+
+
+def test_a_damaged_pack_does_not_keep_the_clock_from_the_others(
+    room: Room, store: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    room.save(content(100 * KIB))
+    (harmed,) = (room.folder / "spool").glob("??/*.pack")
+    harmed.write_bytes(bytes(harmed.stat().st_size))
+    room.vault.start()
+    until(lambda: "suspect" in room.column(replicas.c.state))
+    for seed in range(2, 6):
+        room.save(content(100 * KIB, seed))
+        until(lambda: room.spooled_files() == [harmed.name], within_s=5)
+    assert caplog.text.count("damaged in the spool") == 1
 
 
 # ---- several processes

@@ -24,6 +24,10 @@ RCLONE_LIMITS = {
     "other-mtime-preserved": "with the vendor `other` rclone sends no time",
     "other-touch-settime": "with the vendor `other` rclone can set no time",
 }
+NPM_LIMITS = {
+    "getDirectoryContents-deep": "it asks to infinite depth, which is refused (RFC 4918, 9.1)",
+    "getQuota": "it asks for everything, and quotas are told by name only (RFC 4331, 3)",
+}
 GVFS_LIMITS = {
     "copy-folder": "gio copies files only, and says so",
     # A save that has begun is waited for; now and then `cmp` asks before it has, as gvfsd
@@ -58,7 +62,8 @@ def test_recorded_clients_and_ranges(bench: Path, served: Serving, tmp_path: Pat
 )
 def test_clients(bench: Path, served: Serving, tmp_path: Path, script: str, programs: list[str]):
     benches.require_programs("curl", *programs)
-    benches.hold_to_account(complaints(bench, script, served, tmp_path), NO_LIMITS)
+    limits = NPM_LIMITS if "npm" in script else NO_LIMITS
+    benches.hold_to_account(complaints(bench, script, served, tmp_path), limits)
 
 
 def test_davfs2(bench: Path, served: Serving, tmp_path: Path):

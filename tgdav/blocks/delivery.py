@@ -35,6 +35,7 @@ _SPOOLED = (
         packs.c.digest,
         packs.c.caption,
         replicas.c.locator,
+        replicas.c.state,
     )
     .join(replicas, replicas.c.pack == packs.c.no)
     .where(replicas.c.store == bindparam("of_store"))
@@ -55,7 +56,18 @@ _DROP = delete(replicas).where(
     replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store")
 )
 _RECORDED = select(packs.c.no).where(packs.c.pack_id == bindparam("of_pack_id"))
-_HAVING = select(replicas.c.store).where(replicas.c.pack == bindparam("of_pack"))
+_KEEPERS = (
+    select(replicas.c.store)
+    .join(stores, stores.c.no == replicas.c.store)
+    .where(
+        replicas.c.pack == bindparam("of_pack"),
+        replicas.c.state == index.SOUND,
+        stores.c.state != "gone",
+    )
+)
+_IS_SPOOLED = select(replicas.c.pack).where(
+    replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store")
+)
 
 
 class Spooled(NamedTuple):
@@ -67,6 +79,12 @@ class Spooled(NamedTuple):
     digest: bytes
     caption: str
     locator: Locator
+    state: str
+
+    @property
+    def is_sound(self) -> bool:
+        """True unless a read or a delivery of it went wrong."""
+        return self.state == index.SOUND
 
 
 class Delivery:
@@ -88,12 +106,10 @@ class Delivery:
             return [Spooled(*row) for row in rows]
 
     def deliver(self, waiting: Iterable[Spooled]) -> None:
-        """Put these packs into the stores at once; try each, then raise an error, if any.
+        """Put these packs into the stores, all at the same time.
 
-        One of a store before one of a pack, as it says more about the packs to come.
-
-        What could not be put waits on in the spool. Raises `StoreBusy`, `StoreError`,
-        `PackDamaged`, `DatabaseBusy`.
+        What could not be put waits on in the spool. When all were tried, raises
+        `StoreBusy`, `StoreError`, `DiskFull`, `DatabaseBusy`; else `PackDamaged`.
         """
         under_way = [self._threads.submit(self._deliver, pack) for pack in waiting]
         errors = [error for future in under_way if (error := future.exception())]
@@ -118,11 +134,9 @@ class Delivery:
         try:
             self._put(pack)
         except (PackDamaged, ReplicaMissing):
-            replica = Replica(self._spool.no, pack.locator)
-            if not self._workshop.db.write(
-                lambda connection: _is_there(connection, pack.no, replica)
-            ):
+            if not self._is_spooled(pack):
                 return  # another process has delivered it meanwhile
+            replica = Replica(self._spool.no, pack.locator)
             self._workshop.db.write(lambda connection: index.suspect(connection, replica))
             raise
         self._drop(pack)
@@ -131,10 +145,18 @@ class Delivery:
         with self._workshop.db.read() as connection:
             told = {"of_pack": pack.no, "of_store": self._spool.no}
             present = connection.scalars(_OTHERS, told).all()
+        pool = self._workshop.pool
+        if len(present) >= pool.copies:
+            return  # the process that put it died before it could drop it here
         self._require_sound(pack)
         data = self._spool.content(pack.locator)
-        for replica in self._workshop.pool.put(pack.pack_id, data, pack.caption, present=present):
+        for replica in pool.put(pack.pack_id, data, pack.caption, present=present):
             self._workshop.db.write(partial(_record, pack.no, replica))
+
+    def _is_spooled(self, pack: Spooled) -> bool:
+        told = {"of_pack": pack.no, "of_store": self._spool.no}
+        with self._workshop.db.read() as connection:
+            return connection.scalars(_IS_SPOOLED, told).one_or_none() is not None
 
     def _require_sound(self, pack: Spooled) -> None:
         # Read, not mapped: mapped pages count as this process's memory.
@@ -156,24 +178,27 @@ class Delivery:
             return
         with self._workshop.db.read() as connection:
             no = connection.scalars(_RECORDED, {"of_pack_id": pack_id}).one_or_none()
-            keepers = connection.scalars(_HAVING, {"of_pack": no}).all()
-        if no is not None and keepers:
-            if self._spool.no not in keepers:
-                self._spool.discard(listed.locator)
-            return
-        try:
+            keepers = connection.scalars(_KEEPERS, {"of_pack": no}).all()
+        if no is None:
             self._adopt(listed)
-        except PackDamaged as error:
-            LOG.warning("spool: left alone, as nothing is known of it: %s", error)
+        elif not keepers:
+            replica = Replica(self._spool.no, listed.locator)
+            self._workshop.db.write(partial(_record, no, replica))
+        elif self._spool.no not in keepers:
+            self._spool.discard(listed.locator)
 
     def _adopt(self, listed: Listed) -> None:
         """Record a pack, and those of its blocks that are recorded nowhere."""
         data = self._spool.content(listed.locator)
-        contents = read_pack(
-            lambda offset, size: bytes(data[offset : offset + size]),
-            listed.size,
-            self._workshop.keys,
-        )
+        try:
+            contents = read_pack(
+                lambda offset, size: bytes(data[offset : offset + size]),
+                listed.size,
+                self._workshop.keys,
+            )
+        except PackDamaged as error:
+            LOG.warning("spool: left alone, as nothing is known of it: %s", error)
+            return
         no = self._spool.numbers.take()[0]
         numbers = self._workshop.numbers.take(len(contents.entries))
         pack = NewPack(no, contents.pack_id, listed.size, blake3(data).digest(), listed.caption)
@@ -193,7 +218,3 @@ class Delivery:
 
 def _record(pack: int, replica: Replica, connection: Connection) -> None:
     index.record_replica(connection, pack, replica)
-
-
-def _is_there(connection: Connection, pack: int, replica: Replica) -> bool:
-    return replica.store in connection.scalars(_HAVING, {"of_pack": pack}).all()

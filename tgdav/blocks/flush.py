@@ -8,9 +8,9 @@ one for the spool.
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from tgdav.blocks.delivery import Delivery
+from tgdav.blocks.delivery import Delivery, Spooled
 from tgdav.blocks.index import batches
 from tgdav.blocks.leases import Leases
 from tgdav.blocks.packing import JournalSource, Packing
@@ -57,7 +57,10 @@ class Flusher:
         `DiskFull`, `PackDamaged`, `DatabaseBusy`; what could not be moved stays.
         """
         self._pack_turn.wait(self._packing.has_work, self._pack_all)
-        self._delivery_turn.wait(lambda: bool(self._delivery.waiting()), self._deliver_all)
+        self._delivery_turn.wait(
+            lambda: bool(self._delivery.waiting()),
+            lambda: self._deliver(self._delivery.waiting()),
+        )
 
     def close(self, grace_s: float) -> None:
         """Stop the clock; what is under way has `grace_s` to end."""
@@ -83,17 +86,21 @@ class Flusher:
     def _deliver_due(self) -> None:
         if time.monotonic() >= self._sweep_due:
             self._delivery_turn.offer(self._sweep)
-        if self._delivery.waiting():
-            self._delivery_turn.offer(self._deliver_all)
+        # What is known to be damaged would have all the others wait longer.
+        if any(pack.is_sound for pack in self._delivery.waiting()):
+            self._delivery_turn.offer(self._deliver_sound)
 
     def _sweep(self) -> None:
         self._delivery.sweep()
         self._sweep_due = time.monotonic() + SWEEP_S
 
-    def _deliver_all(self) -> None:
+    def _deliver_sound(self) -> None:
+        self._deliver(pack for pack in self._delivery.waiting() if pack.is_sound)
+
+    def _deliver(self, waiting: Iterable[Spooled]) -> None:
         """Stop at a store that takes nothing, but not at a pack that nobody should get."""
         damaged: PackDamaged | None = None
-        for group in batches(self._delivery.waiting(), self._groups):
+        for group in batches(waiting, self._groups):
             self._delivery_turn.renew()
             try:
                 self._delivery.deliver(group)

@@ -56,9 +56,10 @@ class Packing:
             return waits or self._journal(connection, after)[1] != b""
 
     def is_full(self) -> bool:
-        """True if a whole pack's worth is staged."""
+        """True if a whole pack's worth is staged, or half of what may be."""
+        enough = min(self._sizes.pack_size, self._sizes.staging_limit // 2)
         with self._workshop.db.read() as connection:
-            return staging.waiting(connection).bytes >= self._sizes.pack_size
+            return staging.waiting(connection).bytes >= enough
 
     def is_old(self) -> bool:
         """True if something has waited for as long as it may."""

@@ -13,7 +13,7 @@ class VaultSizes:
     """A pack is closed when it has reached this."""
     small_save: int = 16 * MIB
     """A save that may bring more new bytes makes packs of its own."""
-    pending_limit: int = 4 * MIB
+    pending_limit: int = MIB
     """A save's new sealed bytes that wait for the publish in memory."""
     small: int = 64 << 10
     """Chunks that are not worth a look-up before they are sealed, or another thread's time."""
