@@ -62,8 +62,10 @@ _REVIVE = (
 )
 _INSERT_PACK = insert(packs)
 _INSERT_REPLICA = insert(replicas)
-_HAS_REPLICA = select(replicas.c.store).where(
-    replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store")
+_RENEW_REPLICA = (
+    update(replicas)
+    .where(replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store"))
+    .values(locator=bindparam("at_locator"), state=SOUND, verified_ns=bindparam("now_ns"))
 )
 _SUSPECT = (
     update(replicas)
@@ -206,12 +208,13 @@ def record_pack(connection: Connection, pack: NewPack, kept: Iterable[Replica]) 
 
 
 def record_replica(connection: Connection, pack: int, replica: Replica) -> None:
-    """Record that a store has the pack; nothing happens if that is known."""
-    if not connection.execute(
-        _HAS_REPLICA, {"of_pack": pack, "of_store": replica.store}
-    ).one_or_none():
+    """Record that a store has the pack, sound, in place of what was known of it there."""
+    now = time.time_ns()
+    told = {"of_pack": pack, "of_store": replica.store}
+    found = {"at_locator": replica.locator, "now_ns": now}
+    if not connection.execute(_RENEW_REPLICA, told | found).rowcount:
         row = {"pack": pack, "store": replica.store, "locator": replica.locator}
-        row |= {"state": SOUND, "verified_ns": time.time_ns()}
+        row |= {"state": SOUND, "verified_ns": now}
         connection.execute(_INSERT_REPLICA, row)
 
 
