@@ -18,6 +18,7 @@ from typing import Self
 
 from tgdav.errors import ReplicaMissing, StoreError
 from tgdav.stores.base import Buffer, Limits, Listed, Locator
+from tgdav.stores.calls import Calls
 from tgdav.stores.packfile import (
     TRAILER,
     PackSink,
@@ -53,9 +54,7 @@ class DirectoryStore:
         self.limits = Limits(largest_pack=1 << 40, concurrency=4, local=True)
         self._folder = folder
         self._started = time.time() - CLOCK_LAG_S
-        self._calls = threading.Condition()
-        self._running = 0
-        self._is_closed = False
+        self._calls = Calls(f"the store in {folder}")
         self._placing = threading.Lock()
         self._shelves: set[str] = set()
         self._used: int | None = None
@@ -162,24 +161,13 @@ class DirectoryStore:
                         part.unlink()
 
     def close(self) -> None:
-        with self._calls:
-            self._is_closed = True
-            self._calls.wait_for(lambda: self._running == 0)
+        self._calls.close()
 
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
         """Around each call, once: `close` waits for it, the system's errors become ours."""
-        with self._calls:
-            if self._is_closed:
-                raise StoreError(f"the store in {self._folder} is closed")
-            self._running += 1
-        try:
-            with told(self._folder):
-                yield
-        finally:
-            with self._calls:
-                self._running -= 1
-                self._calls.notify_all()
+        with self._calls.one(), told(self._folder):
+            yield
 
     @contextlib.contextmanager
     def _opened(self, locator: Locator) -> Iterator[tuple[int, int]]:

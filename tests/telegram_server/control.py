@@ -1,0 +1,69 @@
+"""The control port: one JSON object a line, `{"verb", "arguments"}`; the answer likewise,
+`{"result"}` or `{"error"}`. Verbs about delivery are ours, all others the world's.
+"""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.telegram_server.server import HOST, Server
+
+LINE_MAX = 64 << 20
+
+
+class Control:
+    """On the event loop: `start` and `close`."""
+
+    def __init__(self, server: Server) -> None:
+        self._world = server.world
+        self._verbs: dict[str, Callable[..., Any]] = {
+            verb.__name__: verb
+            for verb in (
+                server.faults.fail,
+                server.faults.lose_reply,
+                server.faults.delay,
+                server.faults.cut,
+                server.faults.forget_faults,
+                server.shape.shape,
+                server.tally.calls,
+                server.tally.traffic,
+                server.refuse_connections,
+                server.drop_connections,
+                server.change_salts,
+            )
+        }
+
+    async def start(self) -> int:
+        """Listen; the port."""
+        self._listening = await asyncio.start_server(self._serve, HOST, 0, limit=LINE_MAX)
+        return self._listening.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        self._listening.close()
+
+    async def do(self, verb: str, arguments: dict[str, Any]) -> object:
+        """What the verb returns. Raises what it raises; `KeyError` if there is none."""
+        if verb not in self._verbs:
+            return self._world.control(verb, arguments)
+        result = self._verbs[verb](**arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(await self._answer(line) + b"\n")
+                await writer.drain()
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the test went away, or we do
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> bytes:
+        try:
+            order = json.loads(line)
+            return json.dumps({"result": await self.do(order["verb"], order["arguments"])}).encode()
+        except Exception as error:
+            # Whatever it is, the test that asked should read it.
+            return json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
