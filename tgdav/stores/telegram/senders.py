@@ -166,11 +166,14 @@ class Senders:
             raise
 
     def _wake(self) -> None:
-        while self._waiting:
+        """Give a turn to as many as there is room for, and to one at least."""
+        room = sum(int(lane.window) - lane.in_flight for lane in self._lanes)
+        turns = max(1, room)
+        while self._waiting and turns:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                return
+                turns -= 1
 
     async def _drop(self, lane: "_Lane") -> None:
         """Close a sender that failed; what else it has in flight fails with it."""
