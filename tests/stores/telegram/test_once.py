@@ -2,12 +2,13 @@
 
 import random
 import threading
+import time
 
 import pytest
 
 from tests.contracts.store import content, in_threads, pack_id
 from tests.stores.telegram.rig import Rig
-from tests.stores.telegram.test_rows import BIG, SMALL, pair, put_and_read, sent, warmed
+from tests.stores.telegram.test_rows import BIG, SMALL, pair, put_and_read, sent, until, warmed
 from tgdav.errors import StoreBusy, StoreError
 from tgdav.stores.telegram.store import TelegramStore
 
@@ -123,6 +124,48 @@ def test_connections_that_break_all_the_time(pair: Rig):
         stop.set()
         breaking.join()
     assert all(len(sent(pair, n)) == 1 for n in range(6))
+
+
+def test_a_window_that_stalls_is_asked_of_the_next(pair: Rig):
+    store = warmed(pair)
+    locator = store.put(pack_id(1), BIG, "")
+    pair.server.control("delay", method="upload.getFile", seconds=50, times=2)
+    began = time.monotonic()
+    assert store.read(locator, 0, len(BIG)) == BIG
+    assert time.monotonic() - began < 40
+
+
+def test_one_account_alone_is_asked_again_over_another_connection(rig: Rig):
+    store = warmed(rig)
+    locator = store.put(pack_id(1), SMALL, "")
+    rig.server.control("delay", method="upload.getFile", seconds=50, times=1)
+    began = time.monotonic()
+    assert store.read(locator, 0, len(SMALL)) == SMALL
+    assert time.monotonic() - began < 40
+
+
+def test_an_account_that_was_added_is_used_and_one_that_was_removed_is_not(rig: Rig):
+    store = warmed(rig)
+    added = rig.add_user()
+    until(lambda: added in rig.ledger.leased)
+    for n in range(4):
+        store.put(pack_id(n), SMALL, "")
+    assert {sender for n in range(4) for sender in sent(rig, n)} == {1, added}
+    rig.ledger.remove(1)
+    until(lambda: rig.ledger.leased == {added})
+    for n in range(4, 8):
+        store.put(pack_id(n), SMALL, "")
+    assert {sender for n in range(4, 8) for sender in sent(rig, n)} == {added}
+
+
+def test_what_an_account_did_is_told(rig: Rig):
+    store = warmed(rig)
+    store.read(store.put(pack_id(1), BIG, ""), 0, len(BIG))
+    rig.close()
+    done = rig.ledger.activity[1]
+    assert done["messages"] == 3
+    assert done["sent_bytes"] >= len(BIG)
+    assert done["received_bytes"] >= len(BIG)
 
 
 def test_the_network_is_lost_and_comes_back(rig: Rig):

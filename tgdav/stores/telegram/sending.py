@@ -178,6 +178,7 @@ class Sending:
                 peer = await self._channels.peer(account, channel)
                 request = _request(peer, intent, data, caption)
                 answer = await account.ask(request, SEND_S)
+                account.done.messages += 1
                 return await self._sent(channel, intent, _message_in(answer, request.random_id))
             except Elsewhere as error:
                 error.is_unsure |= is_unsure

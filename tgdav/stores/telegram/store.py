@@ -98,6 +98,11 @@ class Telegram:
         except Ruled as error:
             raise StoreError(f"Telegram: {error}") from error
 
+    @property
+    def is_running(self) -> bool:
+        """False until the first call."""
+        return self._loop is not None
+
     def close(self) -> None:
         """Close every connection, and give the leases back."""
         if self._loop is not None:
@@ -145,9 +150,14 @@ class TelegramStore:
             return self._run(self._put(pack_id, data, caption), PUT_S).locator
 
     def read(self, locator: Locator, offset: int, size: int) -> bytes:
-        place = _place(locator)
-        with self._calls.one():
-            return self._run(self._read(place, offset, size), READ_S)
+        pieces = self._read(locator, offset, size)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        # In this thread: the loop might go on writing after we have given up.
+        for piece in self._read(locator, offset, len(target)):
+            target[: len(piece)] = piece
+            target = target[len(piece) :]
 
     def probe(self, locator: Locator) -> int | None:
         with self._calls.one():
@@ -185,8 +195,14 @@ class TelegramStore:
 
     def close(self) -> None:
         self._calls.close()
-        with contextlib.suppress(StoreError, StoreBusy):
-            self._run(self._channels.close(), ASK_S)
+        if self._telegram.is_running:
+            with contextlib.suppress(StoreError, StoreBusy):
+                self._run(self._channels.close(), ASK_S)
+
+    def _read(self, locator: Locator, offset: int, size: int) -> list[bytes]:
+        place = _place(locator)
+        with self._calls.one():
+            return self._run(self._pieces(place, offset, size), READ_S)
 
     def _run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         return self._telegram.run(work, timeout_s)
@@ -206,7 +222,7 @@ class TelegramStore:
         finally:
             self._putting.pop(pack_id, None)
 
-    async def _read(self, place: Place, offset: int, size: int) -> bytes:
+    async def _pieces(self, place: Place, offset: int, size: int) -> list[bytes]:
         channel = await self._channels.at(place.channel_id)
         return await self._reading.read(channel, place.message, offset, size)
 

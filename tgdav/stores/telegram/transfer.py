@@ -72,18 +72,16 @@ class Reading:
         self._locations = locations
         self._turns = itertools.count()
 
-    async def read(self, channel: Channel, message: int, offset: int, size: int) -> bytes:
-        """`size` bytes of the pack from `offset`.
+    async def read(self, channel: Channel, message: int, offset: int, size: int) -> list[bytes]:
+        """`size` bytes of the pack from `offset`, in the pieces that came.
 
         Raises `ReplicaMissing`, `StoreBusy`, `StoreError`, and `Elsewhere` of the last account.
         """
         if not size:
             await self._require(channel, message, offset)
-            return b""
-        parts = await all_of(
+        return await all_of(
             self._window(channel, message, window) for window in windows(offset, size)
         )
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _require(self, channel: Channel, message: int, size: int) -> None:
         """See that the pack is there, and so long."""
