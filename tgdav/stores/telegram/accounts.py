@@ -67,6 +67,13 @@ class Accounts:
         """Those that may write. Raises `StoreBusy` or `StoreError` if there is none."""
         return self._some(await self.all(), lambda account: account.may_write, "write")
 
+    async def check(self) -> list[int]:
+        """Ask Telegram about every account at hand, and tell the ledger; their numbers."""
+        mine = await self.all()
+        await asyncio.gather(*(_check(account) for account in mine))
+        await self._tell()
+        return [account.no for account in mine]
+
     def get(self, no: int) -> Account | None:
         """The account of this number, if it is at hand."""
         return self._mine.get(no)

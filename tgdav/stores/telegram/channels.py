@@ -38,8 +38,8 @@ class Channels:
         self._limit = limit
         self._by_id: dict[int, Channel] = {}
         self._last: dict[int, int] = {}
-        self._may_post: dict[tuple[int, int], bool] = {}
-        self._peers: dict[tuple[int, int], InputChannel] = {}
+        self._may_post: dict[tuple[Account, int], bool] = {}
+        self._peers: dict[tuple[Account, int], InputChannel] = {}
         self._rolling = asyncio.Lock()
 
     async def open(self) -> None:
@@ -98,9 +98,10 @@ class Channels:
 
         Raises `Elsewhere` if it cannot be.
         """
-        key = (account.no, channel.no)
+        # By the account as it is logged in: another session has access hashes of its own.
+        key = (account, channel.no)
         if key not in self._peers:
-            access_hash = await asyncio.to_thread(self._ledger.access_hash, *key)
+            access_hash = await asyncio.to_thread(self._ledger.access_hash, account.no, channel.no)
             if access_hash is None:
                 access_hash = await self._members.let_in(account, channel)
             self._peers[key] = InputChannel(channel.channel_id, access_hash)
@@ -108,7 +109,7 @@ class Channels:
 
     async def may_post(self, account: Account, channel: Channel) -> bool:
         """True if the account may post there; it is made an admin if it can be."""
-        key = (account.no, channel.no)
+        key = (account, channel.no)
         if key not in self._may_post:
             if not await self._is_poster(account, channel):
                 await self._members.promote(account, channel)
@@ -129,7 +130,7 @@ class Channels:
 
     async def cannot(self, account: Account, channel: Channel) -> None:
         """The channel is out of this account's reach; of all accounts', it is lost."""
-        self._may_post[account.no, channel.no] = False
+        self._may_post[account, channel.no] = False
         others = [other for other in await self._accounts.all() if other.no != account.no]
         if not any([await self._reaches(other, channel) for other in others]):
             LOG.warning("store %d: channel %d is lost", self._store, channel.no)

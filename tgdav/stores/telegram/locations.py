@@ -25,7 +25,7 @@ MOST = 20_000
 PAGE = 100
 """Messages that one look-up asks for at most."""
 
-_Key = tuple[int, int, int]
+_Key = tuple[Account, int, int]
 
 
 class Locations:
@@ -41,7 +41,7 @@ class Locations:
 
         Raises `ReplicaMissing` if the message is gone or holds no pack; as `Account.ask`.
         """
-        key = (account.no, channel.no, message)
+        key = (account, channel.no, message)
         found, until = self._known.get(key, (None, 0.0))
         if found and time.monotonic() < until:
             return found
@@ -54,11 +54,11 @@ class Locations:
 
     def forget(self, account: Account, channel: Channel, message: int) -> None:
         """Look it up again the next time."""
-        self._known.pop((account.no, channel.no, message), None)
+        self._known.pop((account, channel.no, message), None)
 
     def move(self, account: Account, channel: Channel, found: Found, centre: int) -> None:
         """The document lies in another data centre than it was said to."""
-        self._remember((account.no, channel.no, found.message), found._replace(centre=centre))
+        self._remember((account, channel.no, found.message), found._replace(centre=centre))
 
     async def page(
         self, account: Account, channel: Channel, messages: Sequence[int]
@@ -73,7 +73,7 @@ class Locations:
         found = (await self.page(account, channel, [message])).get(message)
         if found is None:
             raise ReplicaMissing(f"{channel.channel_id}/{message}: not there")
-        self._remember((account.no, channel.no, message), found)
+        self._remember((account, channel.no, message), found)
         return found
 
     def _remember(self, key: _Key, found: Found) -> None:

@@ -98,6 +98,13 @@ class Telegram:
         except Ruled as error:
             raise StoreError(f"Telegram: {error}") from error
 
+    def check(self) -> list[int]:
+        """Ask Telegram about every account at hand; their numbers. The ledger has the rest.
+
+        Raises `StoreError`, `DatabaseBusy`.
+        """
+        return self.run(self._accounts.check(), ASK_S)
+
     @property
     def is_running(self) -> bool:
         """False until the first call."""
