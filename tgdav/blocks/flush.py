@@ -11,13 +11,11 @@ import time
 from collections.abc import Callable, Iterable
 
 from tgdav.blocks.delivery import Delivery, Spooled
-from tgdav.blocks.index import batches
 from tgdav.blocks.leases import Leases
 from tgdav.blocks.packing import JournalSource, Packing
 from tgdav.blocks.rounds import Rounds
 from tgdav.blocks.workshop import Workshop
 from tgdav.db import Database
-from tgdav.errors import PackDamaged
 
 SWEEP_S = 60.0
 POLL_S = 0.2
@@ -28,7 +26,6 @@ class Flusher:
 
     def __init__(self, workshop: Workshop, journal: JournalSource) -> None:
         self._spool = workshop.spool
-        self._groups = workshop.sizes.deliveries
         self._packing = Packing(workshop, journal)
         self._delivery = Delivery(workshop)
         self._pack_turn = _Turn(workshop.db, "pack", workshop.sizes.lease_s)
@@ -98,16 +95,7 @@ class Flusher:
         self._deliver(pack for pack in self._delivery.waiting() if pack.is_sound)
 
     def _deliver(self, waiting: Iterable[Spooled]) -> None:
-        """Stop at a store that takes nothing, but not at a pack that nobody should get."""
-        damaged: PackDamaged | None = None
-        for group in batches(waiting, self._groups):
-            self._delivery_turn.renew()
-            try:
-                self._delivery.deliver(group)
-            except PackDamaged as error:
-                damaged = error
-        if damaged:
-            raise damaged
+        self._delivery.deliver(waiting, self._delivery_turn.renew)
 
 
 class _Turn:

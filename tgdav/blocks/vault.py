@@ -55,6 +55,7 @@ LOG = logging.getLogger(__name__)
 SEALING_THREADS = min(4, os.cpu_count() or 2)
 KEEPING_THREADS = 4
 TRANSFER_THREADS = 8
+DISTANT_THREADS = 32
 
 
 class Vault:
@@ -87,6 +88,7 @@ class Vault:
         self._sealing = _threads(SEALING_THREADS, "sealing")
         self._keeping = _threads(KEEPING_THREADS, "keeping")
         self._transfers = _threads(TRANSFER_THREADS, "transfer")
+        self._distant = _threads(DISTANT_THREADS, "distant")
         self._workshop = Workshop(
             db=db,
             drive=drive,
@@ -105,6 +107,7 @@ class Vault:
             sealing=self._sealing,
             keeping=self._keeping,
             transfers=self._transfers,
+            distant=self._distant,
         )
         self._flusher = Flusher(self._workshop, journal)
         self._roster = Roster(db, pool, open_store) if open_store else None
@@ -166,7 +169,7 @@ class Vault:
             flushing.start()
             flushing.join(grace_s)
         self._flusher.close(grace_s)
-        for threads in (self._sealing, self._keeping, self._transfers):
+        for threads in (self._sealing, self._keeping, self._transfers, self._distant):
             threads.shutdown(cancel_futures=True)
 
     def status(self) -> VaultStatus:

@@ -79,6 +79,17 @@ class StorePool:
         store = self._stores.get(no)
         return store is not None and store.limits.local
 
+    def write_concurrency(self) -> int:
+        """Calls at once that make writing faster, as the store says that takes most."""
+        with self._lock:
+            stores = [self._stores[no] for no in self._writable]
+        return max((store.limits.concurrency for store in stores), default=1)
+
+    def read_concurrency(self, replicas: Sequence[Replica]) -> int:
+        """Calls at once that make reading the nearest of these replicas faster."""
+        nearest = (self._stores.get(replica.store) for replica in self._nearest(replicas))
+        return next((store.limits.concurrency for store in nearest if store), 1)
+
     def put(
         self, pack_id: bytes, data: Buffer, caption: str, *, present: Collection[int] = ()
     ) -> Iterator[Replica]:
