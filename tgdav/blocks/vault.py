@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import holds, index, staging, status
+from tgdav.blocks import holds, index, roster, staging, status
 from tgdav.blocks.backlog import Backlog
 from tgdav.blocks.budget import Budget
 from tgdav.blocks.cache import BlockCache
@@ -22,6 +22,7 @@ from tgdav.blocks.flush import Flusher
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.packing import JournalSource, no_journal
+from tgdav.blocks.progress import Progress, unseen
 from tgdav.blocks.reader import BlockReader, Extent
 from tgdav.blocks.roster import OpenStore, Roster
 from tgdav.blocks.rounds import Rounds
@@ -110,7 +111,7 @@ class Vault:
             distant=self._distant,
         )
         self._flusher = Flusher(self._workshop, journal)
-        self._roster = Roster(db, pool, open_store) if open_store else None
+        self._roster = Roster(db, pool, open_store, sizes.refresh_s) if open_store else None
         self._refreshing = Rounds("stores", self.refresh, sizes.refresh_s)
         self._is_started = False
         pool.set(spool_no, spool, writable=False)
@@ -142,9 +143,38 @@ class Vault:
         """
         return BlockReader(self._workshop, extents, start, stop)
 
-    def flush(self) -> None:
+    def flush(self, progress: Progress = unseen) -> None:
         """`Flusher.flush`: what was kept before now is in the stores on return."""
-        self._flusher.flush()
+        self._flusher.flush(progress)
+
+    def flush_beside(self, progress: Progress = unseen, patience_s: float = 120.0) -> None:
+        """`Flusher.flush_beside`, where another process has the stores."""
+        self._flusher.flush_beside(progress, patience_s)
+
+    def begin_drain(self, store: int) -> None:
+        """`roster.begin_drain`: whoever has the stores empties this one from now on."""
+        roster.begin_drain(self._db, store, self._pool.copies)
+
+    def end_drain(self, store: int) -> None:
+        """`roster.end_drain`: use the store again."""
+        roster.end_drain(self._db, store)
+
+    def drain(
+        self,
+        store: int,
+        progress: Progress = unseen,
+        patience_s: float = 3600.0,
+        *,
+        beside: bool = False,
+    ) -> None:
+        """`Flusher.drain`: a store that is draining is gone on return."""
+        if not beside:
+            self.refresh()
+        self._flusher.drain(store, progress, patience_s, beside=beside)
+
+    def remove_store(self, store: int) -> None:
+        """`roster.remove`: give up a store that holds nothing."""
+        roster.remove(self._db, store, self._pool.copies)
 
     def refresh(self) -> None:
         """Use the stores that the database names by now."""

@@ -59,6 +59,13 @@ class StorePool:
         if replaced is not store:
             replaced.close()
 
+    def use(self, no: int, *, writable: bool) -> bool:
+        """Read and write the store from now on, or only read it. False: it is not at hand."""
+        with self._lock:
+            (self._writable.add if writable else self._writable.discard)(no)
+            self._writable.intersection_update(self._stores)
+            return no in self._stores
+
     def drop(self, no: int) -> None:
         """Use this store no more, and close it."""
         with self._lock:
@@ -117,6 +124,10 @@ class StorePool:
             raise [told, *failures.values()][-1]
         for no, failure in failures.items():
             LOG.warning("store %d passed over: %s", no, failure)
+
+    def delete(self, no: int, locators: Sequence[Locator]) -> None:
+        """Have a store forget these. Raises `StoreBusy`, `StoreError`; then ask again."""
+        self._store(no).delete(locators)
 
     def read(
         self,
