@@ -243,6 +243,26 @@ def test_a_long_read_fetches_ahead(room: Room, store: FaultyStore) -> None:
     assert time.monotonic() - started < 0.6 * 0.02 * len(store.reads)
 
 
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        (Limits(largest_pack=1 << 31, concurrency=4, local=True), 9),
+        (FAR_AWAY, 9),
+        (Limits(largest_pack=1 << 31, concurrency=20, local=False), 21),
+        (Limits(largest_pack=1 << 31, concurrency=100, local=False), 33),
+    ],
+)
+def test_as_much_is_fetched_ahead_as_the_store_takes(
+    room: Room, store: FaultyStore, limits: Limits, most: int
+) -> None:
+    data = content(1500 * KIB)
+    extents = saved(room, data)
+    room.open()
+    store.limits, store.delay_s, store.busiest = limits, 0.1, 0
+    assert room.read(extents) == data
+    assert most - 2 <= store.busiest <= most
+
+
 def test_whole_files_do_not_wash_out_the_cache(room: Room, store: FaultyStore) -> None:
     small, large = content(900, seed=2), content(900 * KIB)
     kept, passing = saved(room, small), saved(room, large)

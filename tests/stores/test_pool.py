@@ -274,3 +274,26 @@ def test_many_threads_while_stores_come_and_go(stores: Stores, caplog: pytest.Lo
             assert stores.pool.read(replicas, 0, 1000, data.__eq__) == data
 
     in_threads(work)
+
+
+# How much at once.
+
+
+def test_the_store_that_takes_most_says_how_many_writes_help(stores: Stores):
+    pool = stores.pool
+    assert StorePool().write_concurrency() == 1
+    limits = stores.of[1].limits
+    stores.of[2].limits = replace(limits, concurrency=30)
+    assert pool.write_concurrency() == 30
+    pool.set(2, stores.of[2], writable=False)
+    assert pool.write_concurrency() == limits.concurrency
+
+
+def test_the_nearest_replica_says_how_many_reads_help(stores: Stores):
+    replicas = stores.put()
+    far = replace(stores.of[1].limits, concurrency=30, local=False)
+    stores.of[1].limits = far
+    assert stores.pool.read_concurrency(replicas) == stores.of[2].limits.concurrency
+    stores.pool.drop(2)
+    assert stores.pool.read_concurrency(replicas) == 30
+    assert stores.pool.read_concurrency([]) == 1

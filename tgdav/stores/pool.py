@@ -59,6 +59,13 @@ class StorePool:
         if replaced is not store:
             replaced.close()
 
+    def use(self, no: int, *, writable: bool) -> bool:
+        """Read and write the store from now on, or only read it. False: it is not at hand."""
+        with self._lock:
+            (self._writable.add if writable else self._writable.discard)(no)
+            self._writable.intersection_update(self._stores)
+            return no in self._stores
+
     def drop(self, no: int) -> None:
         """Use this store no more, and close it."""
         with self._lock:
@@ -78,6 +85,17 @@ class StorePool:
         """True if reading from this store costs no network."""
         store = self._stores.get(no)
         return store is not None and store.limits.local
+
+    def write_concurrency(self) -> int:
+        """Calls at once that make writing faster, as the store says that takes most."""
+        with self._lock:
+            stores = [self._stores[no] for no in self._writable]
+        return max((store.limits.concurrency for store in stores), default=1)
+
+    def read_concurrency(self, replicas: Sequence[Replica]) -> int:
+        """Calls at once that make reading the nearest of these replicas faster."""
+        nearest = (self._stores.get(replica.store) for replica in self._nearest(replicas))
+        return next((store.limits.concurrency for store in nearest if store), 1)
 
     def put(
         self, pack_id: bytes, data: Buffer, caption: str, *, present: Collection[int] = ()
@@ -106,6 +124,10 @@ class StorePool:
             raise [told, *failures.values()][-1]
         for no, failure in failures.items():
             LOG.warning("store %d passed over: %s", no, failure)
+
+    def delete(self, no: int, locators: Sequence[Locator]) -> None:
+        """Have a store forget these. Raises `StoreBusy`, `StoreError`; then ask again."""
+        self._store(no).delete(locators)
 
     def read(
         self,
