@@ -85,6 +85,9 @@ class FaultyStore:
                 data[at - offset] ^= 0xFF
         return bytes(data)
 
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        target[:] = self.read(locator, offset, len(target))
+
     def probe(self, locator: Locator) -> int | None:
         self._begin()
         return None if locator in self._lost else self._inner.probe(locator)
