@@ -278,13 +278,15 @@ def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / f"{SERVING}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.5)  # a command may try it for a moment
     except filelock.Timeout as error:
         raise DriveInUse("another process serves this data folder") from error
     with lock:
         (folder / SERVING).write_text(f"{os.getpid()}\n")
-        yield
-        (folder / SERVING).unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            (folder / SERVING).unlink(missing_ok=True)
 
 
 def _memory(folder: Path) -> int:

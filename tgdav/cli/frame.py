@@ -4,11 +4,12 @@ A command's module is imported when the command is named, so that `tgdav serve` 
 not wait for the code of the others.
 """
 
+import contextlib
 import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,9 @@ import click
 import platformdirs
 
 import tgdav
-from tgdav.errors import Busy, Failed, KeyRefused, Refused, TgdavError
+from tgdav import app
+from tgdav.blocks.progress import Progress, unseen
+from tgdav.errors import Busy, DriveInUse, Failed, KeyRefused, Refused, TgdavError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,6 +101,33 @@ def json_option(command: F) -> F:
 def print_json(facts: object) -> None:
     """Print `facts` on one line; keys keep their order."""
     click.echo(json.dumps(facts, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def beside_server(folder: Path) -> Iterator[bool]:
+    """True if a server has the drive's stores; if not, none can be started meanwhile."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(app.alone(folder))
+            is_beside = False
+        except DriveInUse:
+            is_beside = True
+        yield is_beside
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield unseen
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        yield tell
 
 
 def read_password(from_stdin: bool, what: str = "Password") -> str:
