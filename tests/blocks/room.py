@@ -155,7 +155,7 @@ class Room:
         end = sum(extent.size for extent in extents)
         reader = self.vault.reader(iter(extents), start, end if stop is None else stop)
         try:
-            return b"".join(reader)
+            return b"".join(map(bytes, reader))
         finally:
             reader.close()
 

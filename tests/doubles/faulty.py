@@ -89,6 +89,9 @@ class FaultyStore:
                 data[at - offset] ^= 0xFF
         return bytes(data)
 
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        target[:] = self.read(locator, offset, len(target))
+
     def probe(self, locator: Locator) -> int | None:
         with self._call():
             return None if locator in self._lost else self._inner.probe(locator)

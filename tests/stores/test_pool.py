@@ -148,6 +148,15 @@ def test_bytes_that_are_not_sound_are_passed_over(stores: Stores):
     assert stores.pool.read([first], 60, 100, DATA[60:160].__eq__) == DATA[60:160]
 
 
+def test_memory_is_filled_from_the_first_replica_that_is_sound(stores: Stores):
+    first, second = stores.put()
+    stores.of[1].damage(first.locator, at=50)
+    target = bytearray(100)
+    stores.pool.read_into([first, second], 10, memoryview(target), lambda: target == DATA[10:110])
+    assert target == DATA[10:110]
+    assert stores.reported == [(1, PackDamaged)]
+
+
 def test_a_store_out_of_reach_is_passed_over_and_reported(stores: Stores):
     replicas = stores.put()
     stores.of[1].is_away = True

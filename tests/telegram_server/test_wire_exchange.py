@@ -17,7 +17,7 @@ from telethon.tl.functions import (
 from telethon.tl.functions.help import GetNearestDcRequest
 from telethon.tl.types import ClientDHInnerData, DhGenRetry, PQInnerData
 
-from tests.telegram_server.wire.exchange import P, Q, Exchange, Refused
+from tests.telegram_server.wire.exchange import Exchange, P, Q, Refused
 from tests.telegram_server.wire.keys import ServerKey
 from tests.telegram_server.wire_rig import (
     HOME,
@@ -158,7 +158,7 @@ async def test_a_message_that_was_tampered_with_ends_the_connection():
             speaker.state.encrypt_message_data(speaker.message(GetNearestDcRequest()))
         )
         sealed[50] ^= 1
-        await speaker.connection.send(bytes(sealed))
+        speaker.send_packet(bytes(sealed))
         with pytest.raises((OSError, EOFError)):
-            await speaker.connection.recv()
+            await speaker.hear_packet()
         assert server.tally.calls() == {}

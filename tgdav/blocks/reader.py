@@ -70,9 +70,10 @@ class _Window:
 class BlockReader:
     """The bytes of a version from `start` to `stop`, as an iterator of pieces.
 
-    The first piece is there once the reader is, so making it raises as iterating does:
-    `ContentLost`, `StoreBusy`, `StoreError`, `DatabaseBusy`; the bytes end short then.
-    Used by one thread; `close` it in the end.
+    A piece is void once the next one is asked for: its memory is used again. The first is
+    there once the reader is, so making it raises as iterating does: `ContentLost`,
+    `StoreBusy`, `StoreError`, `DatabaseBusy`; the bytes end short then. Used by one
+    thread; `close` it in the end.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class BlockReader:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> memoryview:
         if self._first is not None:
             first, self._first = self._first, None
             return first
@@ -99,7 +100,7 @@ class BlockReader:
         """Give back what is held, and ask for nothing more."""
         self._pieces.close()
 
-    def _stream(self) -> Generator[bytes]:
+    def _stream(self) -> Generator[memoryview]:
         try:
             for depth in count(1):
                 window = self._next_window()
@@ -157,7 +158,7 @@ class BlockReader:
             window.coming = self._threads(window).submit(fetch, self._workshop, window.run)
         return window.coming.result()
 
-    def _give_out(self, window: _Window) -> Iterator[bytes]:
+    def _give_out(self, window: _Window) -> Iterator[memoryview]:
         workshop = self._workshop
         chunks = self._arrived(window)
         self._give_back(window.sealed_bytes)
@@ -166,7 +167,8 @@ class BlockReader:
             if len(chunk) <= workshop.sizes.piece or stop - start < len(chunk):
                 workshop.cache.keep_opened(window.run[block].block_id, bytes(chunk))
             for at in range(start, stop, workshop.sizes.piece):
-                yield bytes(chunk[at : min(at + workshop.sizes.piece, stop)])
+                with memoryview(chunk)[at : min(at + workshop.sizes.piece, stop)] as piece:
+                    yield piece
         self._give_back(window.opened_bytes)
         for chunk in chunks.values():
             workshop.slabs.give(chunk)

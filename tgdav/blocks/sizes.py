@@ -27,7 +27,7 @@ class VaultSizes:
     """Age from which a save holds its blocks, as it might outlive gc's patience."""
     hold_for_s: float = 4 * 3600.0
     """How long blocks stay held when the save says nothing any more."""
-    prefetch: int = 8
+    prefetch: int = 4
     """Windows that a read has under way beside the one it is giving out."""
     prefetch_most: int = 32
     """The same, from stores that take so many calls at once."""

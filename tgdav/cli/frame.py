@@ -23,7 +23,7 @@ from tgdav.errors import Busy, DriveInUse, Failed, KeyRefused, Refused, TgdavErr
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMMANDS = ("serve", "user", "key", "store", "flush", "status")
+COMMANDS = ("serve", "user", "account", "store", "key", "flush", "status")
 EX_REFUSED, EX_BUSY = 65, 75
 
 EXIT_CODES = """

@@ -94,13 +94,15 @@ class DirectoryStore:
             return self._sink(pack_id, caption)
 
     def read(self, locator: Locator, offset: int, size: int) -> bytes:
-        with self._call(), self._opened(locator) as (descriptor, kept):
-            if offset + size > kept:
-                raise ReplicaMissing(f"{locator}: {offset + size} of {kept} bytes asked for")
+        with self._call(), self._reaching(locator, offset + size) as descriptor:
             data = os.pread(descriptor, size, offset)
-        if len(data) != size:
-            raise ReplicaMissing(f"{locator}: {len(data)} of {size} bytes")
+        _require_whole(locator, len(data), size)
         return data
+
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        with self._call(), self._reaching(locator, offset + len(target)) as descriptor:
+            got = os.preadv(descriptor, [target], offset)
+        _require_whole(locator, got, len(target))
 
     def mapped(self, locator: Locator) -> memoryview:
         """All bytes of a pack without a copy of them; they outlive its deletion.
@@ -173,7 +175,8 @@ class DirectoryStore:
     def _opened(self, locator: Locator) -> Iterator[tuple[int, int]]:
         """A descriptor of the pack, and its size."""
         try:
-            descriptor = os.open(self._path(locator), os.O_RDONLY)
+            # As text: joining `Path`s takes a fifth of a small read.
+            descriptor = os.open(f"{self._folder}/{_checked(locator)}", os.O_RDONLY)
         except FileNotFoundError:
             self._require_marker()
             raise ReplicaMissing(f"{locator}: not there") from None
@@ -184,6 +187,14 @@ class DirectoryStore:
             yield descriptor, kept
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _reaching(self, locator: Locator, stop: int) -> Iterator[int]:
+        """A descriptor of the pack, if its bytes go up to `stop`."""
+        with self._opened(locator) as (descriptor, kept):
+            if stop > kept:
+                raise ReplicaMissing(f"{locator}: {stop} of {kept} bytes asked for")
+            yield descriptor
 
     def _sink(self, pack_id: bytes, caption: str) -> PackSink:
         self._require_marker()
@@ -249,9 +260,7 @@ class DirectoryStore:
                             yield entry.name, entry.stat()
 
     def _path(self, locator: Locator) -> Path:
-        if not _LOCATOR.fullmatch(locator):
-            raise ReplicaMissing("that is no locator of a directory store")
-        return self._folder / locator
+        return self._folder / _checked(locator)
 
     def _require_marker(self) -> None:
         if not (self._folder / MARKER).exists():
@@ -261,6 +270,17 @@ class DirectoryStore:
 def _locator(pack_id: bytes) -> Locator:
     name = pack_id.hex()
     return Locator(f"{name[:2]}/{name}.pack")
+
+
+def _require_whole(locator: Locator, got: int, size: int) -> None:
+    if got != size:
+        raise ReplicaMissing(f"{locator}: {got} of {size} bytes")
+
+
+def _checked(locator: Locator) -> Locator:
+    if not _LOCATOR.fullmatch(locator):
+        raise ReplicaMissing("that is no locator of a directory store")
+    return locator
 
 
 def _size(path: Path) -> int:

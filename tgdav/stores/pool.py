@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tgdav.errors import (
     Busy,
@@ -21,6 +22,8 @@ from tgdav.errors import (
 from tgdav.stores.base import Buffer, Locator, Store
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,24 +145,46 @@ class StorePool:
         next is asked. Raises `StoreBusy` if one may have them later, `StoreError` if one
         is out of reach, and `ContentLost` if all are missing or damaged.
         """
+
+        def read(store: Store, locator: Locator) -> bytes:
+            data = store.read(locator, offset, size)
+            _require_sound(locator, sound is None or sound(data))
+            return data
+
+        return self._from_nearest(replicas, read)
+
+    def read_into(
+        self,
+        replicas: Sequence[Replica],
+        offset: int,
+        target: memoryview,
+        sound: Callable[[], bool],
+    ) -> None:
+        """As `read`, into `target`; `sound` looks at what lies there."""
+
+        def read(store: Store, locator: Locator) -> None:
+            store.read_into(locator, offset, target)
+            _require_sound(locator, sound())
+
+        self._from_nearest(replicas, read)
+
+    def close(self) -> None:
+        """Drop every store."""
+        for no in self.numbers():
+            self.drop(no)
+
+    def _from_nearest(self, replicas: Sequence[Replica], read: Callable[[Store, Locator], T]) -> T:
+        """What `read` returns of the first replica of which it does not raise."""
         failures: list[TgdavError] = []
         for replica in self._nearest(replicas):
             try:
-                data = self._store(replica.store).read(replica.locator, offset, size)
-                if sound is None or sound(data):
-                    return data
-                raise PackDamaged(f"{replica.locator}: other bytes than were kept")
+                return read(self._store(replica.store), replica.locator)
             except StoreBusy as error:
                 failures.append(error)
             except (StoreError, PackDamaged) as error:
                 failures.append(error)
                 self.on_bad(replica, error)
         raise _summed_up(failures)
-
-    def close(self) -> None:
-        """Drop every store."""
-        for no in self.numbers():
-            self.drop(no)
 
     def _candidates(self, present: Collection[int]) -> list[tuple[int, Store]]:
         with self._lock:
@@ -173,6 +198,11 @@ class StorePool:
         if store is None:
             raise StoreError(f"store {no} is not at hand")
         return store
+
+
+def _require_sound(locator: Locator, is_sound: bool) -> None:
+    if not is_sound:
+        raise PackDamaged(f"{locator}: other bytes than were kept")
 
 
 def _summed_up(failures: Sequence[TgdavError]) -> TgdavError:

@@ -83,14 +83,19 @@ class Telegram:
         )
         return TelegramStore(self, accounts, ledger, channels, writers, no)
 
-    def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
-        """What `work` returns; the room's own errors are said as a store says them."""
+    def start(self) -> EventLoop:
+        """Take the accounts up, and connect them, before the first call."""
         with self._starting:
             if self._loop is None:
                 self._loop = EventLoop()
                 self._loop.asyncio.call_soon_threadsafe(self._accounts.start)
+            return self._loop
+
+    def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        """What `work` returns; the room's own errors are said as a store says them."""
+        loop = self.start()
         try:
-            return self._loop.run(work, timeout_s)
+            return loop.run(work, timeout_s)
         except Elsewhere as error:
             if error.retry_after_s is None:
                 raise StoreError(f"Telegram: {error}") from error
