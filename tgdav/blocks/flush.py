@@ -62,6 +62,14 @@ class Flusher:
             lambda: self._deliver(self._delivery.waiting()),
         )
 
+    def reach_quorum(self) -> None:
+        """As `flush`, but further copies than a save waits for are left to the clock."""
+        self._pack_turn.wait(self._packing.has_work, self._pack_all)
+        self._delivery_turn.wait(
+            lambda: bool(self._delivery.owed()),
+            lambda: self._deliver(self._delivery.owed()),
+        )
+
     def close(self, grace_s: float) -> None:
         """Stop the clock; what is under way has `grace_s` to end."""
         for rounds in self._rounds:
