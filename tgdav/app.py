@@ -32,6 +32,8 @@ from tgdav.errors import (
     KeyRefused,
     StoreError,
 )
+from tgdav.maintenance.jobs import Plan, jobs
+from tgdav.maintenance.schedule import Schedule
 from tgdav.settings import FILE, KIB, MIB, Settings, load
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
@@ -90,6 +92,11 @@ class Drive:
         """
         DirectoryStore.make(path.absolute())
         return roster.add(self.db, "directory", {"path": str(path.absolute())})
+
+    @property
+    def scratch(self) -> Path:
+        """Where a job may keep one pack for a while."""
+        return self.folder / SPOOL
 
     def server(self) -> "Server":
         """The drive's HTTP server, listening. Raises `AddressInUse`, `SettingsRefused`."""
@@ -165,12 +172,16 @@ def opened(
         keys = load_keys(folder, settings, passphrase)
         if keys.key_id != drive.key_id:
             raise KeyRefused(f"the key {keys.key_id.hex()} is not this drive's")
-        pool = stack.enter_context(contextlib.closing(StorePool(settings.store.copies)))
+        kept = settings.store
+        pool = stack.enter_context(contextlib.closing(StorePool(kept.copies, kept.write_quorum)))
         vault = _vault(folder, settings, db, keys, drive, pool)
         stack.callback(vault.close)
         vault.refresh()
         if serving:
             vault.start()
+            schedule = _schedule(folder, settings, db, vault)
+            schedule.start()
+            stack.callback(schedule.close, settings.server.grace_s)
         yield Drive(folder, settings, db, vault, Tree(db, vault))
 
 
@@ -226,6 +237,15 @@ def _vault(
         journal=journal.unpacked,
         open_store=open_store,
     )
+
+
+def _schedule(folder: Path, settings: Settings, db: Database, vault: Vault) -> Schedule:
+    """The jobs by the clock; none if a setting says so."""
+    wanted = settings.maintenance
+    plan = Plan(fsck_s=wanted.fsck_hours * 3600, scrub_s=wanted.scrub_days * 86400)
+    table = jobs(vault.workshop, folder / SPOOL, plan) if wanted.enabled else ()
+    gateway = f"schedule {vault.workshop.spool.no}"
+    return Schedule(db, table, gateway, bytes_per_s=wanted.bytes_per_s)
 
 
 def _spool_no(folder: Path, db: Database) -> int:

@@ -134,15 +134,10 @@ def _scanned(workshop: Workshop, store: StoreOf, course: Course) -> Iterator[Fin
 
 
 def _strays(workshop: Workshop, compared: Inventory) -> Iterator[Finding]:
-    newest = 0
-    for difference in compared.strays():
-        if difference.kind == inventory.UNKNOWN:
-            newest = max(newest, difference.position)
-        yield _told(difference)
-        store = difference.store
-    if newest > (known := _journal_end(workshop)):
-        what = f"store {store}: up to {newest}, the database ends at {known}"
-        yield Finding("store_ahead", what, newest)
+    yield from map(_told, compared.strays())
+    if compared.newest > (known := _journal_end(workshop)):
+        what = f"store {compared.no}: up to {compared.newest}, the database ends at {known}"
+        yield Finding("store_ahead", what, compared.newest)
 
 
 def _told(difference: Difference) -> Finding:

@@ -33,8 +33,6 @@ class Difference(NamedTuple):
     """Its number; 0 if no row has it."""
     listed: Listed
     """What the store says, or what the row does if the store says nothing."""
-    position: int
-    """The journal's, by the caption; 0 if there is none."""
 
 
 class Inventory:
@@ -42,10 +40,12 @@ class Inventory:
 
     def __init__(self, workshop: Workshop, no: int, store: Store, course: Course) -> None:
         self._workshop = workshop
-        self._no = no
+        self.no = no
         self._store = store
         self._course = course
         self._seen = _Seen()
+        self.newest = 0
+        """The journal's furthest position that a caption tells of."""
         self.foreign = 0
         """Objects in the store that are not this drive's."""
 
@@ -78,13 +78,14 @@ class Inventory:
             if said is None or said.drive_id != self._workshop.drive.drive_id:
                 self.foreign += 1
             else:
+                self.newest = max(self.newest, said.position)
                 yield listed, said
 
     def _looked_up(
         self, batch: list[tuple[Listed, Caption]]
     ) -> list[tuple[tuple[Listed, Caption], KnownPack | None]]:
         with self._workshop.db.read() as connection:
-            known = holdings.known(connection, self._no, {said.pack_id for _, said in batch})
+            known = holdings.known(connection, self.no, {said.pack_id for _, said in batch})
         return [((listed, said), known.get(said.pack_id)) for listed, said in batch]
 
     def _fits(self, found: tuple[Listed, Caption], known: KnownPack | None) -> bool:
@@ -96,12 +97,12 @@ class Inventory:
 
     def _again(self, doubts: list[tuple[Listed, Caption]]) -> Iterator[Difference]:
         for batch in batches(doubts, LISTED):
-            for (listed, said), known in self._looked_up(batch):
-                if self._fits((listed, said), known):
+            for found, known in self._looked_up(batch):
+                if self._fits(found, known):
                     continue
-                if kind := self._kind(listed, known):
+                if kind := self._kind(found[0], known):
                     no = known.no if known else 0
-                    yield Difference(kind, self._no, no, listed, said.position)
+                    yield Difference(kind, self.no, no, found[0])
 
     def _kind(self, listed: Listed, known: KnownPack | None) -> str | None:
         if known is None:
@@ -117,14 +118,14 @@ class Inventory:
 
     def _page(self, after: int) -> list[Kept]:
         with self._workshop.db.read() as connection:
-            return holdings.of_store(connection, self._no, after)
+            return holdings.of_store(connection, self.no, after)
 
     def _asked(self, kept: Kept) -> Iterator[Difference]:
         size = self._store.probe(kept.locator)
         if size == kept.size or not self._is_kept_still(kept):
             return
         kind = MISSING if size is None else TRUNCATED
-        yield Difference(kind, self._no, kept.pack, Listed(kept.locator, "", size or 0), 0)
+        yield Difference(kind, self.no, kept.pack, Listed(kept.locator, "", size or 0))
 
     def _is_kept_still(self, kept: Kept) -> bool:
         return any(each.locator == kept.locator for each in self._page(kept.pack - 1)[:1])

@@ -129,9 +129,7 @@ class _Repair:
             self.done.suspected += 1
         elif self._workshop.db.write(lambda c: index.suspect(c, replica)):
             self.done.suspected += 1
-            LOG.warning(
-                "pack %d: store %d has it not, or not whole", difference.pack, replica.store
-            )
+            LOG.warning("pack %d: not whole in store %d", difference.pack, replica.store)
 
     def _adopt(self, store: Store, difference: Difference) -> None:
         if not self._dry_run:
