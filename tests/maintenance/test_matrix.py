@@ -85,7 +85,7 @@ def add_rows_of_nothing(ward: Ward) -> None:
         "INSERT INTO extents VALUES (9002, 0, 10, 1, 0)",
         "INSERT INTO properties VALUES (9003, 'p', 'v')",
         "INSERT INTO staged (block, sealed, sealed_size, staged_ns) SELECT 9004, sealed, 1, 0"
-        " FROM (SELECT digest AS sealed FROM packs LIMIT 1) AS some",
+        " FROM (SELECT digest AS sealed FROM packs LIMIT 1) AS found",
     )
 
 

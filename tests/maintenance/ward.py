@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tests.blocks.room import FIRST_STORE, SECOND_STORE, Room, content
 from tests.tree.drive import Drive
@@ -75,6 +75,12 @@ class Ward:
 
     def locators(self, store: MemoryStore | None = None) -> list[Locator]:
         return sorted((store or self.kept[0])._packs)
+
+    def by_pack(self) -> list[Locator]:
+        """The locators that memory stores give, in the order of the packs."""
+        with self.db.read() as connection:
+            ids = connection.scalars(select(packs.c.pack_id).order_by(packs.c.no)).all()
+        return [Locator(pack_id.hex()) for pack_id in ids]
 
     def pack_numbers(self) -> list[int]:
         return self.room.column(packs.c.no)

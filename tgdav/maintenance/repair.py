@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from tgdav.blocks import holdings, index
 from tgdav.blocks.adopting import adopt
 from tgdav.blocks.holdings import SPOOL, Owed, StoreOf, Unverified
@@ -115,11 +117,12 @@ class _Repair:
     def _settle(self, row: StoreOf, store: Store, difference: Difference) -> None:
         if difference.kind == inventory.TRUNCATED:
             self._suspect(difference)
-        elif difference.kind == inventory.UNKNOWN or (
-            # What a store that is being emptied has is about to be deleted.
-            difference.kind == inventory.STRAY and row.state == "active"
-        ):
+        elif difference.kind == inventory.UNKNOWN:
             self._adopt(store, difference)
+        elif difference.kind == inventory.STRAY:
+            # What a store that is being emptied has is about to be deleted.
+            if row.state == "active":
+                self._record(difference)
         elif difference.kind == inventory.DOUBLE:
             self._settle_double(store, difference)
 
@@ -140,6 +143,24 @@ class _Repair:
                 self.done.trouble = f"store {difference.store}: left alone: {error}"
                 return
         self.done.adopted += 1
+
+    def _record(self, difference: Difference) -> None:
+        """Record a replica of a known pack; a bad one as suspect, so that it is replaced.
+
+        Left unmentioned it would be in the way: a store keeps what it has of a pack.
+        """
+        self.done.adopted += 1
+        if self._dry_run:
+            return
+        replica = Replica(difference.store, difference.listed.locator)
+        is_whole = self._is_whole(difference.pack, replica)
+
+        def work(connection: Connection) -> None:
+            index.record_replica(connection, difference.pack, replica)
+            if not is_whole:
+                index.suspect(connection, replica)
+
+        self._workshop.db.write(work)
 
     def _settle_double(self, store: Store, difference: Difference) -> None:
         """Keep the recorded one of two replicas if it is whole, else the other if that is."""
