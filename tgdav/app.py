@@ -32,8 +32,6 @@ from tgdav.errors import (
     KeyRefused,
     StoreError,
 )
-from tgdav.maintenance.jobs import Plan, jobs
-from tgdav.maintenance.schedule import Schedule
 from tgdav.settings import FILE, KIB, MIB, Settings, load
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
@@ -45,6 +43,7 @@ from tgdav.web.page import HEADERS, page
 
 if TYPE_CHECKING:
     from tgdav.dav.server import Server
+    from tgdav.maintenance.schedule import Schedule
 
 FIRST_USER = "tgdav"
 CHUNKS = ChunkSizes(min=256 * KIB, average=MIB, max=4 * MIB)
@@ -239,8 +238,12 @@ def _vault(
     )
 
 
-def _schedule(folder: Path, settings: Settings, db: Database, vault: Vault) -> Schedule:
+def _schedule(folder: Path, settings: Settings, db: Database, vault: Vault) -> "Schedule":
     """The jobs by the clock; none if a setting says so."""
+    # A command that serves nothing need not wait for the code that keeps the drive sound.
+    from tgdav.maintenance.jobs import Plan, jobs  # noqa: PLC0415
+    from tgdav.maintenance.schedule import Schedule  # noqa: PLC0415
+
     wanted = settings.maintenance
     plan = Plan(fsck_s=wanted.fsck_hours * 3600, scrub_s=wanted.scrub_days * 86400)
     table = jobs(vault.workshop, folder / SPOOL, plan) if wanted.enabled else ()
