@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
 from tgdav.blocks.tables import blocks, packs, replicas, staged, stores
 from tgdav.prepared import Prepared
@@ -23,9 +23,11 @@ BATCH = 500
 """Values in one IN: far below what any database takes, and enough to be one round trip."""
 
 _kept = replicas.join(stores, (stores.c.no == replicas.c.store) & (stores.c.state != "gone"))
-_is_alive = or_(
-    exists().where(staged.c.block == blocks.c.no, blocks.c.pack.is_(None)),
-    exists().select_from(_kept).where(replicas.c.pack == blocks.c.pack, replicas.c.state == SOUND),
+_is_alive = case(
+    (blocks.c.pack.is_(None), exists().where(staged.c.block == blocks.c.no)),
+    else_=exists()
+    .select_from(_kept)
+    .where(replicas.c.pack == blocks.c.pack, replicas.c.state == SOUND),
 )
 _FIND = Prepared(
     select(blocks.c.block_id, blocks.c.no, _is_alive.label("is_alive")).where(

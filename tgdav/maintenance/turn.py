@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 STORES = "maintenance"
 """The lease of jobs that change what the stores have."""
 PAUSE = "maintenance pause"
-LEASE_S = 60.0
+LEASE_S = 20.0
 
 
 @contextmanager
