@@ -8,7 +8,7 @@ import pytest
 from tgdav.db import Database
 
 # Before anything imports it: failing assertions of the contract are told in full, too.
-pytest.register_assert_rewrite("tests.contracts.store")
+pytest.register_assert_rewrite("tests.contracts.store", "tests.contracts.ledger")
 pytest_plugins = ["tests.postgres"]
 
 

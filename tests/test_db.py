@@ -146,3 +146,25 @@ def test_the_migrations_make_the_tables_that_the_rooms_declare(db):
     with db.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tgdav.db.metadata) == []
+
+
+def test_a_database_of_the_first_schema_goes_on(database_url: str):
+    from alembic import command
+    from alembic.config import Config
+
+    from tgdav.db import MIGRATIONS, _engine
+
+    engine, config = _engine(database_url), Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO stores VALUES (7, 'directory', '{}', 'active', 5)"))
+    engine.dispose()
+    db = Database.open(database_url)
+    with db.read() as connection:
+        assert connection.execute(text("SELECT * FROM stores")).one() == (
+            *(7, "directory", "{}", "active", 5),
+            "",
+        )
+    db.close()

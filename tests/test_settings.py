@@ -28,6 +28,9 @@ def test_flags_win_over_variables_and_these_over_the_file(tmp_path: Path):
         ("[server", "is not TOML"),
         ("[server]\nport = 99999", "server.port: input should be less than or equal to 65535"),
         ("[store]\npack_size = '1 KiB'", "store.pack_size"),
+        ("[telegram]\nserver = 'example.org'", "telegram.server: string should match pattern"),
+        ("[telegram]\nsenders = 9", "telegram.senders: input should be less than or equal to 8"),
+        ("[telegram]\nchannel_messages = 9", "telegram.channel_messages"),
         ("[store]\ndurability = 'none'", "store.durability: input should be 'disk' or 'store'"),
     ],
 )
@@ -68,6 +71,16 @@ def test_every_option_can_be_said_by_its_variable(tmp_path: Path):
 def test_sizes_are_read_with_their_units(tmp_path: Path):
     (tmp_path / FILE).write_text('[cache]\nmemory = "3 MiB"\n')
     assert load(tmp_path, {}).cache.memory == 3 << 20
+
+
+def test_secrets_are_not_shown(tmp_path: Path):
+    environment = {"TGDAV_TELEGRAM_API_HASH": "secret", "TGDAV_DATABASE_URL": "secret"}
+    assert "secret" not in repr(load(tmp_path, environment))
+
+
+@pytest.mark.parametrize("server", ["", "127.0.0.1:443", "mt.example.org:80", "[::1]:4430"])
+def test_a_server_is_a_host_and_a_port(tmp_path: Path, server: str):
+    assert load(tmp_path, {"TGDAV_TELEGRAM_SERVER": server}).telegram.server == server
 
 
 def test_every_option_says_what_it_is_and_has_one_spelling():

@@ -9,20 +9,23 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import psutil
 
 from tgdav.blocks import drive as drives
-from tgdav.blocks import keyfile, roster
+from tgdav.blocks import keyfile, reach, roster
 from tgdav.blocks.budget import Budget
 from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.chunker import ChunkSizes
 from tgdav.blocks.keys import Keys
-from tgdav.blocks.roster import StoreRow
+from tgdav.blocks.leases import Leases
+from tgdav.blocks.ledger import SqlLedger
+from tgdav.blocks.roster import OpenStore, StoreRow
 from tgdav.blocks.seal import best_aead
 from tgdav.blocks.vault import Vault, VaultSizes
 from tgdav.db import Database
@@ -30,7 +33,10 @@ from tgdav.errors import (
     DriveInUse,
     DriveMissing,
     KeyRefused,
+    SettingsRefused,
+    StoreBusy,
     StoreError,
+    TgdavError,
 )
 from tgdav.settings import FILE, KIB, MIB, Settings, load
 from tgdav.stores.base import Store
@@ -44,6 +50,8 @@ from tgdav.web.page import HEADERS, page
 if TYPE_CHECKING:
     from tgdav.dav.server import Server
     from tgdav.maintenance.schedule import Schedule
+    from tgdav.stores.telegram.network import Network
+    from tgdav.stores.telegram.store import Telegram
 
 FIRST_USER = "tgdav"
 CHUNKS = ChunkSizes(min=256 * KIB, average=MIB, max=4 * MIB)
@@ -52,7 +60,55 @@ CHUNKS = ChunkSizes(min=256 * KIB, average=MIB, max=4 * MIB)
 DATABASE, STORE, SPOOL, CACHE = "drive.db", "store", "spool", "cache"
 SERVING, GATEWAY = "serving", "gateway"
 
+ADD_S = 60.0
+"""How long a running server may take to make a channel."""
+
 Passphrase = Callable[[], str]
+
+
+class Reach:
+    """Telegram, once something asks for it: its code alone takes half a second to load."""
+
+    def __init__(self, settings: Settings, ledger: SqlLedger) -> None:
+        self._settings = settings.telegram
+        self._ledger = ledger
+
+    @cached_property
+    def network(self) -> "Network":
+        """Which Telegram. Raises `SettingsRefused`."""
+        from tgdav.stores.telegram.network import Network  # noqa: PLC0415 - see above
+
+        told = self._settings
+        if not told.api_id or not told.api_hash:
+            raise SettingsRefused(
+                "telegram.api_id and telegram.api_hash are not set: my.telegram.org gives them"
+            )
+        host, _, port = told.server.rpartition(":")
+        return Network(
+            told.api_id,
+            told.api_hash,
+            (host.strip("[]"), int(port)) if told.server else None,
+            _key_of_server(told.server_key) if told.server_key else "",
+        )
+
+    @cached_property
+    def telegram(self) -> "Telegram":
+        """The accounts' connections: none before one is used. Raises `SettingsRefused`."""
+        from tgdav.stores.telegram.store import Paces, Telegram  # noqa: PLC0415 - see above
+
+        told = self._settings
+        paces = Paces(
+            senders=told.senders,
+            channel_messages=told.channel_messages,
+            messages_per_hour=told.messages_per_hour,
+            messages_per_minute=told.messages_per_minute,
+        )
+        return Telegram(self.network, self._ledger, paces)
+
+    def close(self) -> None:
+        """Give the accounts back, if they were used."""
+        if "telegram" in self.__dict__:
+            self.telegram.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +120,25 @@ class Drive:
     db: Database
     vault: Vault
     tree: Tree
+    ledger: SqlLedger
+    reach: Reach
 
-    def facts(self) -> dict[str, float]:
-        """What `tgdav status` tells: bytes, counts, ratios, seconds."""
+    def facts(self) -> dict[str, Any]:
+        """What `tgdav status` tells: bytes, counts, ratios, seconds; accounts and channels."""
+        with self.db.read() as connection:
+            accounts = reach.list_accounts(connection)
+            channels = reach.list_channels(connection)
+            sent = reach.messages_sent(connection)
+        limit = self.settings.telegram.channel_messages
+        return self._figures() | {
+            "messages_sent": sent,
+            "accounts": [asdict(account) for account in accounts],
+            "channels": [
+                asdict(channel) | {"room": max(0, limit - channel.messages)} for channel in channels
+            ],
+        }
+
+    def _figures(self) -> dict[str, float]:
         kept, named = self.vault.status(), self.tree.totals()
         oldest_ns = kept.oldest_unflushed_ns
         return {
@@ -96,6 +168,35 @@ class Drive:
     def scratch(self) -> Path:
         """Where a job may keep one pack for a while."""
         return self.folder / SPOOL
+
+    def add_telegram(self, *, title: str = "", channel_id: int | None = None) -> int:
+        """Keep packs in channels: a new one called `title`, or that of the id. The store's number.
+
+        Whoever has the accounts makes or finds the channel; it is there on return. Raises
+        `StoreError`, `StoreBusy`; then there is no such store.
+        """
+        told = {"title": title} if channel_id is None else {"channel_id": channel_id}
+        self.reach.network  # noqa: B018 - without it no row is to be written
+        no = roster.add(self.db, "telegram", told)
+        try:
+            if is_served(self.folder):
+                self._await_channel(no)
+            else:
+                self.reach.telegram.store(no, **told).open()
+        except TgdavError:
+            roster.withdraw(self.db, no)
+            raise
+        return no
+
+    def _await_channel(self, no: int) -> None:
+        deadline = time.monotonic() + ADD_S
+        while not self.ledger.channels(no):
+            row = roster.find(self.db, no)
+            if row and row.trouble:
+                raise StoreError(row.trouble)
+            if time.monotonic() > deadline:
+                raise StoreBusy(f"the server has made no channel for {ADD_S:.0f} s")
+            time.sleep(0.1)
 
     def server(self) -> "Server":
         """The drive's HTTP server, listening. Raises `AddressInUse`, `SettingsRefused`."""
@@ -171,9 +272,14 @@ def opened(
         keys = load_keys(folder, settings, passphrase)
         if keys.key_id != drive.key_id:
             raise KeyRefused(f"the key {keys.key_id.hex()} is not this drive's")
+        spool_no = _spool_no(folder, db)
+        # A server has the leases that the one before it had; a command never takes them over.
+        ledger = SqlLedger(db, keys, Leases(db, f"gateway {spool_no}" if serving else None))
+        reached = stack.enter_context(contextlib.closing(Reach(settings, ledger)))
         kept = settings.store
         pool = stack.enter_context(contextlib.closing(StorePool(kept.copies, kept.write_quorum)))
-        vault = _vault(folder, settings, db, keys, drive, pool)
+        opener = _opener(folder, ledger, reached, serving=serving)
+        vault = _vault(folder, settings, db, keys, drive, pool, spool_no, opener)
         stack.callback(vault.close)
         vault.refresh()
         if serving:
@@ -181,7 +287,7 @@ def opened(
             schedule = _schedule(folder, settings, db, vault)
             schedule.start()
             stack.callback(schedule.close, settings.server.grace_s)
-        yield Drive(folder, settings, db, vault, Tree(db, vault))
+        yield Drive(folder, settings, db, vault, Tree(db, vault), ledger, reached)
 
 
 def load_keys(
@@ -209,12 +315,9 @@ def _vault(
     keys: Keys,
     drive: drives.Drive,
     pool: StorePool,
+    spool_no: int,
+    open_store: OpenStore,
 ) -> Vault:
-    def open_store(row: StoreRow) -> Store:
-        if row.kind != "directory":
-            raise StoreError(f"a store of kind {row.kind} is of a newer tgdav")
-        return DirectoryStore(folder.absolute() / json.loads(row.settings)["path"])
-
     kept = settings.store
     return Vault(
         db,
@@ -222,7 +325,7 @@ def _vault(
         drive,
         pool=pool,
         spool=DirectoryStore.make(folder.absolute() / SPOOL),
-        spool_no=_spool_no(folder, db),
+        spool_no=spool_no,
         cache=BlockCache(settings.cache.memory, folder / CACHE, settings.cache.disk),
         budget=Budget(settings.memory.budget),
         sizes=VaultSizes(
@@ -249,6 +352,33 @@ def _schedule(folder: Path, settings: Settings, db: Database, vault: Vault) -> "
     table = jobs(vault.workshop, folder / SPOOL, plan) if wanted.enabled else ()
     gateway = f"schedule {vault.workshop.spool.no}"
     return Schedule(db, table, gateway, bytes_per_s=wanted.bytes_per_s)
+
+
+def _opener(folder: Path, ledger: SqlLedger, reached: Reach, *, serving: bool) -> OpenStore:
+    """What opens a store of the table; only a server asks Telegram before it has to."""
+
+    def open_store(row: StoreRow) -> Store:
+        told = json.loads(row.settings)
+        match row.kind:
+            case "directory":
+                return DirectoryStore(folder.absolute() / told["path"])
+            case "telegram":
+                store = reached.telegram.store(row.no, **told)
+                if serving and ledger.channels(row.no):
+                    reached.telegram.start()
+                elif serving:
+                    store.open()
+                return store
+        raise StoreError(f"a store of kind {row.kind} is of a newer tgdav")
+
+    return open_store
+
+
+def _key_of_server(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsRefused("telegram.server_key cannot be read") from error
 
 
 def _spool_no(folder: Path, db: Database) -> int:
@@ -308,6 +438,16 @@ def alone(folder: Path) -> Iterator[None]:
         (folder / SERVING).write_text(f"{os.getpid()}\n")
         yield
         (folder / SERVING).unlink(missing_ok=True)
+
+
+def is_served(folder: Path) -> bool:
+    """True while a process serves the folder: it has the accounts, and does what is asked."""
+    lock = filelock.FileLock(folder / f"{SERVING}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
 
 
 def _memory(folder: Path) -> int:

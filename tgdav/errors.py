@@ -97,6 +97,14 @@ class UserExists(Refused):
     """A user with this name exists already."""
 
 
+class AccountUnknown(Refused):
+    """No account has this number."""
+
+
+class AccountInUse(Refused):
+    """The login is one of the drive's already."""
+
+
 # ---- time must pass
 
 
@@ -161,6 +169,12 @@ class DiskFull(Failed):
 
 class KeyRefused(Failed):
     """The key or passphrase is not this drive's, or its file is not safe."""
+
+    exit_code = 77
+
+
+class LoginRefused(Failed):
+    """Telegram does not accept a number, code, password, token or session."""
 
     exit_code = 77
 

@@ -109,6 +109,29 @@ class MaintenanceSettings(Section):
     )
 
 
+class TelegramSettings(Section):
+    """How Telegram is spoken to. Its own limits are not published: these stay below them."""
+
+    api_id: int = Field(0, ge=0, description="your number as a program, from my.telegram.org")
+    api_hash: str = Field("", description="and the secret that goes with it", repr=False)
+    server: str = Field(
+        "",
+        pattern=r"^([^:\s]+|\[[0-9a-fA-F:]+\]):\d{1,5}$|^$",
+        description="host:port of another server to log in at; empty: Telegram's own",
+    )
+    server_key: Path | None = Field(None, description="public RSA key of that server (PEM)")
+    senders: int = Field(8, ge=1, le=8, description="most data connections of an account each way")
+    channel_messages: int = Field(
+        500_000, ge=10, description="messages after which a channel is full, and another is made"
+    )
+    messages_per_hour: int = Field(
+        1500, ge=1, description="most packs that a user sends in an hour"
+    )
+    messages_per_minute: int = Field(
+        18, ge=1, description="most packs that a bot sends into a channel in a minute"
+    )
+
+
 class CacheSettings(Section):
     """What is kept at hand for reading."""
 
@@ -146,6 +169,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
     store: StoreSettings = StoreSettings()
+    telegram: TelegramSettings = TelegramSettings()
     cache: CacheSettings = CacheSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
     memory: MemorySettings = MemorySettings()

@@ -14,6 +14,7 @@ from tgdav.blocks.budget import Budget
 from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.chunker import ChunkSizes
 from tgdav.blocks.keys import Keys
+from tgdav.blocks.roster import StoreRow
 from tgdav.blocks.seal import AES_GCM
 from tgdav.blocks.tables import stores
 from tgdav.blocks.vault import Draft, Extent, Vault, VaultSizes
@@ -85,6 +86,15 @@ class Room:
         self.record_store(SECOND_STORE, "memory")
         return added
 
+    def open_store(self, row: StoreRow) -> Store:
+        """What a vault opens stores by that is to follow the table."""
+        return self.stores[row.no]
+
+    def state(self, no: int) -> str:
+        """A store's, as the table has it."""
+        with self.db.read() as connection:
+            return connection.scalars(select(stores.c.state).where(stores.c.no == no)).one()
+
     def record_store(self, no: int, kind: str, state: str = "active") -> None:
         row = {"no": no, "kind": kind, "settings": "{}", "state": state, "added_ns": 0}
         self.db.write(lambda c: c.execute(insert(stores), row))
@@ -145,7 +155,7 @@ class Room:
         end = sum(extent.size for extent in extents)
         reader = self.vault.reader(iter(extents), start, end if stop is None else stop)
         try:
-            return b"".join(reader)
+            return b"".join(map(bytes, reader))
         finally:
             reader.close()
 

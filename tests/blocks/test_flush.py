@@ -1,5 +1,7 @@
 import threading
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
@@ -21,6 +23,7 @@ from tgdav.blocks.leases import Leases
 from tgdav.blocks.pack import PackContents, parse_caption, read_pack
 from tgdav.blocks.tables import blocks, packed, packs, replicas, staged
 from tgdav.errors import PackDamaged, StoreBusy, StoreError
+from tgdav.stores.base import Locator
 
 
 def contents(store: FaultyStore) -> list[PackContents]:
@@ -220,6 +223,51 @@ def test_a_store_that_is_away_is_not_asked_for_each_pack(room: Room, store: Faul
     assert store.puts == 2
 
 
+@pytest.mark.parametrize(("concurrency", "most"), [(1, 2), (16, 4), (400, 8)])
+def test_as_many_packs_go_out_at_once_as_the_store_takes(
+    room: Room, store: FaultyStore, concurrency: int, most: int
+) -> None:
+    room.save(content(2000 * KIB))
+    store.limits = replace(store.limits, concurrency=concurrency)
+    store.delay_s, store.busiest = 0.3, 0
+    room.vault.flush()
+    assert room.rows(packs) == store.puts == 16
+    assert store.busiest == most
+
+
+def test_the_next_pack_does_not_wait_for_the_slowest(room: Room, store: FaultyStore) -> None:
+    room.save(content(600 * KIB))
+    slow, done = threading.Event(), threading.Event()
+    first = Delivery(room.vault._workshop).waiting()[0].pack_id
+
+    def put(pack_id: bytes, *rest: Any) -> Locator:
+        if pack_id == first:
+            slow.wait(20)
+        return FaultyStore.put(store, pack_id, *rest)
+
+    store.put = put
+    flushing = threading.Thread(target=lambda: (room.vault.flush(), done.set()))
+    flushing.start()
+    until(lambda: store.puts == room.rows(packs) - 1)
+    assert not done.is_set()
+    slow.set()
+    flushing.join(20)
+    assert done.is_set()
+
+
+def test_a_slow_put_keeps_its_lease(room: Room, store: FaultyStore) -> None:
+    other = Leases(room.db)
+    room.save(content(100 * KIB))
+    store.delay_s = 4 * 0.5  # the room's leases last half a second
+    flushing = threading.Thread(target=room.vault.flush)
+    flushing.start()
+    until(lambda: store.busiest > 0)
+    time.sleep(1)
+    assert not other.acquire(f"spool {SPOOL}", 0.01)
+    flushing.join(20)
+    assert store.puts == 1
+
+
 def test_the_spool_keeps_a_pack_until_all_promised_stores_have_it(
     room: Room, store: FaultyStore
 ) -> None:
@@ -307,7 +355,7 @@ def test_a_pack_that_another_process_delivers_meanwhile_is_no_trouble(
     waiting = delivery.waiting()
     room.vault.flush()
     puts = store.puts
-    delivery.deliver(waiting)
+    delivery.deliver(waiting, lambda: None)
     assert store.puts == puts
     assert set(room.column(replicas.c.state)) == {"sound"}
     delivery.close()

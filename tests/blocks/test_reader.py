@@ -109,14 +109,27 @@ def test_a_store_that_dies_later_ends_the_bytes_short(room: Room, store: FaultyS
     data = content(300 * KIB)
     extents = saved(room, data)
     reader = room.vault.reader(iter(extents), 0, len(data))
-    got = [next(reader)]
+    got = [bytes(next(reader))]
     store.be_busy(times=1000)
     with pytest.raises(StoreBusy):
-        got.extend(reader)
+        got.extend(map(bytes, reader))
     reader.close()
     assert data.startswith(b"".join(got))
     assert len(b"".join(got)) < len(data)
     assert room.budget.used == 0
+
+
+def test_a_piece_is_void_once_the_next_is_asked_for(room: Room) -> None:
+    data = content(300 * KIB)
+    extents = saved(room, data)
+    reader = room.vault.reader(iter(extents), 0, len(data))
+    first = next(reader)
+    assert data.startswith(first)
+    next(reader)
+    # Its memory is another block's by now: better no bytes than wrong ones.
+    with pytest.raises(ValueError, match="released"):
+        bytes(first)
+    reader.close()
 
 
 @pytest.mark.parametrize("harm", ["missing", "flipped"])
@@ -172,19 +185,19 @@ def test_what_is_staged_when_the_read_begins_may_be_packed_before_it_ends(room: 
     data = content(60 * KIB)
     extents = room.save(data)
     reader = room.vault.reader(iter(extents), 0, len(data))
-    first = next(reader)
+    first = bytes(next(reader))
     room.vault.flush()
-    assert first + b"".join(reader) == data
+    assert first + b"".join(map(bytes, reader)) == data
 
 
 def test_a_pack_that_leaves_the_spool_meanwhile_is_read_from_the_store(room: Room) -> None:
     data = content(900 * KIB)
     extents = room.save(data)
     reader = room.vault.reader(iter(extents), 0, len(data))
-    first = next(reader)
+    first = bytes(next(reader))
     room.vault.flush()
     assert room.spooled_files() == []
-    assert first + b"".join(reader) == data
+    assert first + b"".join(map(bytes, reader)) == data
     assert set(room.column(replicas.c.state)) == {"sound"}
 
 
@@ -194,7 +207,7 @@ def test_bytes_that_no_extent_has_are_never_made_up(room: Room, missing: int) ->
     stop = 60 * KIB
     extents.pop(missing)
     with pytest.raises(ContentLost):
-        b"".join(room.vault.reader(iter(extents), 0, stop))
+        b"".join(map(bytes, room.vault.reader(iter(extents), 0, stop)))
 
 
 def test_a_block_that_is_not_recorded_is_content_lost(room: Room) -> None:
@@ -239,8 +252,28 @@ def test_a_long_read_fetches_ahead(room: Room, store: FaultyStore) -> None:
     reader = room.vault.reader(iter(extents), 0, 600 * KIB)
     assert len(store.reads) == 1
     started = time.monotonic()
-    assert len(b"".join(reader)) == 600 * KIB
+    assert sum(map(len, reader)) == 600 * KIB
     assert time.monotonic() - started < 0.6 * 0.02 * len(store.reads)
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        (Limits(largest_pack=1 << 31, concurrency=4, local=True), 5),
+        (FAR_AWAY, 9),
+        (Limits(largest_pack=1 << 31, concurrency=20, local=False), 21),
+        (Limits(largest_pack=1 << 31, concurrency=100, local=False), 33),
+    ],
+)
+def test_as_much_is_fetched_ahead_as_the_store_takes(
+    room: Room, store: FaultyStore, limits: Limits, most: int
+) -> None:
+    data = content(1500 * KIB)
+    extents = saved(room, data)
+    room.open()
+    store.limits, store.delay_s, store.busiest = limits, 0.1, 0
+    assert room.read(extents) == data
+    assert most - 2 <= store.busiest <= most
 
 
 def test_whole_files_do_not_wash_out_the_cache(room: Room, store: FaultyStore) -> None:

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from tgdav.blocks.slabs import ROUND, Slabs
+from tgdav.blocks.slabs import ROUND, SMALL, SPARE, Slabs
 
 
 def test_a_loan_has_the_size_asked_for() -> None:
@@ -42,6 +42,38 @@ def test_no_more_is_kept_than_was_said() -> None:
     assert slabs.free_bytes == 3 * ROUND
 
 
+def test_a_slab_serves_for_a_little_less_too() -> None:
+    slabs = Slabs(keep=64 * ROUND)
+    loans = [slabs.take(size) for size in (ROUND + SPARE, 2 * ROUND, 2 * ROUND, 8 * ROUND)]
+    _, first, last, _ = slabs_given = [loan.obj for loan in loans]
+    for loan in loans:
+        slabs.give(loan)
+    taken = [slabs.take(ROUND).obj for _ in range(4)]
+    # The smallest that will do, of those alike the one used last; none that is far too large.
+    assert taken[0] is last
+    assert taken[1] is first
+    assert taken[2] is slabs_given[0]
+    assert all(taken[3] is not slab for slab in slabs_given)
+
+
+def test_the_longest_unused_goes_first() -> None:
+    slabs = Slabs(keep=2 * ROUND)
+    loans = [slabs.take(ROUND) for _ in range(3)]
+    given = [loan.obj for loan in loans]
+    for loan in loans:
+        slabs.give(loan)
+    kept = [slabs.take(ROUND).obj for _ in range(3)]
+    assert kept[0] is given[2]
+    assert kept[1] is given[1]
+    assert kept[2] is not given[0]
+
+
+def test_the_memory_of_few_bytes_is_not_kept() -> None:
+    slabs = Slabs(keep=64 * ROUND)
+    slabs.give(slabs.take(SMALL))
+    assert slabs.free_bytes == 0
+
+
 def test_what_was_never_lent_is_left_alone() -> None:
     slabs = Slabs(keep=4 * ROUND)
     other = memoryview(b"of another owner")
@@ -66,9 +98,9 @@ def test_no_two_threads_have_one_slab() -> None:
 
     def work(mark: int) -> None:
         for _ in range(300):
-            loan = slabs.take(100)
-            loan[:] = bytes([mark]) * 100
-            if bytes(loan) != bytes([mark]) * 100:
+            loan = slabs.take(ROUND)
+            loan[:100] = bytes([mark]) * 100
+            if bytes(loan[:100]) != bytes([mark]) * 100:
                 mixed.append(mark)
             slabs.give(loan)
 

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.blocks.room import FIRST_STORE, KIB, SECOND_STORE, SPOOL, Room, conte
 from tgdav.blocks.roster import StoreRow
 from tgdav.blocks.slabs import Slabs
 from tgdav.blocks.tables import blocks, packs, replicas, stores
-from tgdav.errors import StoreError
+from tgdav.errors import StoreBusy, StoreError
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
 from tgdav.stores.memory import MemoryStore
@@ -131,11 +132,30 @@ def test_a_store_that_does_not_open_is_told_once_and_tried_again(
     room.open(open_store=opener(made))
     for _ in range(3):
         room.vault.refresh()
+        time.sleep(0.05)
     assert caplog.text.count("its disk is not there") == 1
     assert not room.pool.has(SECOND_STORE)
+    assert room.column(stores.c.trouble) == ["", "", "its disk is not there"]
     made[SECOND_STORE] = MemoryStore()
-    room.vault.refresh()
-    assert room.pool.has(SECOND_STORE)
+    until(lambda: room.vault.refresh() or room.pool.has(SECOND_STORE))
+    assert room.column(stores.c.trouble) == ["", "", ""]
+
+
+def test_a_store_that_does_not_open_is_tried_less_and_less_often(room: Room) -> None:
+    tries: list[float] = []
+
+    def open_store(row: StoreRow) -> Store:
+        if row.no == FIRST_STORE:
+            return room.stores[row.no]
+        tries.append(time.monotonic())
+        raise StoreBusy("it waits", 0.3 if len(tries) == 3 else 0.0)
+
+    room.record_store(SECOND_STORE, "memory")
+    room.open(open_store=open_store, sizes={"refresh_s": 0.05})
+    until(lambda: room.vault.refresh() or len(tries) == 5)
+    pauses = [after - before for before, after in pairwise(tries)]
+    for pause, least in zip(pauses, (0.05, 0.1, 0.3, 0.6), strict=True):
+        assert pause >= least
 
 
 def test_on_one_disk_a_store_takes_the_spools_file_itself(room: Room, tmp_path: Path) -> None:

@@ -60,6 +60,9 @@ class StoreContract:
         with self.make_store() as store:
             locator = store.put(pack_id(1), data, caption)
             assert store.read(locator, start, stop - start) == data[start:stop]
+            target = bytearray(stop - start)
+            store.read_into(locator, start, memoryview(target))
+            assert target == data[start:stop]
             assert store.probe(locator) == len(data)
             assert list(store.scan()) == [Listed(locator, caption, len(data))]
 
@@ -72,6 +75,8 @@ class StoreContract:
                 store.read(locator, min(start, size), size - min(start, size) + more)
             with pytest.raises(ReplicaMissing):
                 store.read(locator, size + start, more)
+            with pytest.raises(ReplicaMissing):
+                store.read_into(locator, size + start, memoryview(bytearray(1 + more % 5000)))
 
     @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
     def test_any_buffer_is_taken_and_may_change_afterwards(self, store: Store, kind: type):

@@ -74,7 +74,7 @@ class Client:
 
         pieces = self.app(environ, start_response)
         try:
-            content = b"".join(pieces) if read else b""
+            content = b"".join(map(bytes, pieces)) if read else b""
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:

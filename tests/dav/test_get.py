@@ -130,10 +130,10 @@ def test_a_version_stays_readable_while_it_is_read(client: Client, film: str) ->
     begun: list[str] = []
     pieces = client.app(client.environ("GET", film), lambda status, *_: begun.append(status))
     got = iter(pieces)
-    content = next(got)
+    content = bytes(next(got))
     client.put(film, b"another")
     client.delete(film)
-    content += b"".join(got)
+    content += b"".join(map(bytes, got))
     pieces.close()
     assert begun == ["200 OK"]
     assert content == CONTENT

@@ -1,5 +1,6 @@
 """A store in front of another, which fails as a test tells it to."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,8 @@ from tgdav.stores.base import Buffer, Limits, Listed, Locator, Store
 class FaultyStore:
     """Does what `inner` does until it is told otherwise. Any thread.
 
-    `puts` counts the puts that began, `reads` has the reads, in order.
+    `puts` counts the puts that began, `reads` has the reads, in order; `busiest` is the
+    most calls that ran at once.
     """
 
     def __init__(self, inner: Store) -> None:
@@ -21,6 +23,8 @@ class FaultyStore:
         """Each call takes so much longer."""
         self.is_away = False
         """Each call is a `StoreError`, as if a disk were not mounted."""
+        self.busiest = 0
+        self._running = 0
         self._inner = inner
         self._lock = threading.Lock()
         self._failing: dict[int, tuple[Exception, bool]] = {}
@@ -62,39 +66,43 @@ class FaultyStore:
             faults.clear()
 
     def put(self, pack_id: bytes, data: Buffer, caption: str) -> Locator:
-        self._begin()
-        with self._lock:
-            self.puts += 1
-            error, kept = self._failing.pop(self.puts, (None, True))
-        if error and not kept:
-            raise error
-        locator = self._inner.put(pack_id, data, caption)
-        if error:
-            raise error
-        self._lost.discard(locator)
-        return locator
+        with self._call():
+            with self._lock:
+                self.puts += 1
+                error, kept = self._failing.pop(self.puts, (None, True))
+            if error and not kept:
+                raise error
+            locator = self._inner.put(pack_id, data, caption)
+            if error:
+                raise error
+            self._lost.discard(locator)
+            return locator
 
     def read(self, locator: Locator, offset: int, size: int) -> bytes:
         self.reads.append((locator, offset, size))
-        self._begin()
-        if locator in self._lost:
-            raise ReplicaMissing(f"{locator}: told to be lost")
-        data = bytearray(self._inner.read(locator, offset, size))
+        with self._call():
+            if locator in self._lost:
+                raise ReplicaMissing(f"{locator}: told to be lost")
+            data = bytearray(self._inner.read(locator, offset, size))
         for at in self._damaged.get(locator, ()):
             if offset <= at < offset + size:
                 data[at - offset] ^= 0xFF
         return bytes(data)
 
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        target[:] = self.read(locator, offset, len(target))
+
     def probe(self, locator: Locator) -> int | None:
-        self._begin()
-        return None if locator in self._lost else self._inner.probe(locator)
+        with self._call():
+            return None if locator in self._lost else self._inner.probe(locator)
 
     def delete(self, locators: Iterable[Locator]) -> None:
-        self._begin()
-        self._inner.delete(locators)
+        with self._call():
+            self._inner.delete(locators)
 
     def scan(self, *, newest_first: bool = True) -> Iterator[Listed]:
-        self._begin()
+        with self._call():
+            pass
         for listed in self._inner.scan(newest_first=newest_first):
             if listed.locator not in self._lost:
                 yield listed
@@ -102,10 +110,20 @@ class FaultyStore:
     def close(self) -> None:
         self._inner.close()
 
-    def _begin(self) -> None:
-        time.sleep(self.delay_s)
-        if self.is_away:
-            raise StoreError("the store was told to be away")
+    @contextlib.contextmanager
+    def _call(self) -> Iterator[None]:
+        """Around each call."""
         with self._lock:
-            if self._busy:
-                raise self._busy.pop()
+            self._running += 1
+            self.busiest = max(self.busiest, self._running)
+        try:
+            time.sleep(self.delay_s)
+            if self.is_away:
+                raise StoreError("the store was told to be away")
+            with self._lock:
+                if self._busy:
+                    raise self._busy.pop()
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1

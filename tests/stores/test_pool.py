@@ -148,6 +148,15 @@ def test_bytes_that_are_not_sound_are_passed_over(stores: Stores):
     assert stores.pool.read([first], 60, 100, DATA[60:160].__eq__) == DATA[60:160]
 
 
+def test_memory_is_filled_from_the_first_replica_that_is_sound(stores: Stores):
+    first, second = stores.put()
+    stores.of[1].damage(first.locator, at=50)
+    target = bytearray(100)
+    stores.pool.read_into([first, second], 10, memoryview(target), lambda: target == DATA[10:110])
+    assert target == DATA[10:110]
+    assert stores.reported == [(1, PackDamaged)]
+
+
 def test_a_store_out_of_reach_is_passed_over_and_reported(stores: Stores):
     replicas = stores.put()
     stores.of[1].is_away = True
@@ -274,3 +283,26 @@ def test_many_threads_while_stores_come_and_go(stores: Stores, caplog: pytest.Lo
             assert stores.pool.read(replicas, 0, 1000, data.__eq__) == data
 
     in_threads(work)
+
+
+# How much at once.
+
+
+def test_the_store_that_takes_most_says_how_many_writes_help(stores: Stores):
+    pool = stores.pool
+    assert StorePool().write_concurrency() == 1
+    limits = stores.of[1].limits
+    stores.of[2].limits = replace(limits, concurrency=30)
+    assert pool.write_concurrency() == 30
+    pool.set(2, stores.of[2], writable=False)
+    assert pool.write_concurrency() == limits.concurrency
+
+
+def test_the_nearest_replica_says_how_many_reads_help(stores: Stores):
+    replicas = stores.put()
+    far = replace(stores.of[1].limits, concurrency=30, local=False)
+    stores.of[1].limits = far
+    assert stores.pool.read_concurrency(replicas) == stores.of[2].limits.concurrency
+    stores.pool.drop(2)
+    assert stores.pool.read_concurrency(replicas) == 30
+    assert stores.pool.read_concurrency([]) == 1

@@ -55,7 +55,7 @@ class Drive:
         with contextlib.closing(
             self.tree.reading(node, start, node.size if stop is None else stop)
         ) as reading:
-            return b"".join(reading)
+            return b"".join(map(bytes, reading))
 
     def node(self, path: str) -> Node:
         node = self.tree.find(parse(path))

@@ -54,10 +54,10 @@ def test_a_range_ends_with_the_file(drive, file):
 
 def test_a_reading_is_of_one_version(drive, file):
     with contextlib.closing(drive.tree.reading(file, 0, file.size)) as reading:
-        found = next(reading)
+        found = bytes(next(reading))
         drive.save("/f", b"new")
         drive.delete("/f")
-        found += b"".join(reading)
+        found += b"".join(map(bytes, reading))
     assert found == DATA
 
 

@@ -5,8 +5,8 @@ a crash between any two leaves at worst a file too many, which `sweep` finds.
 """
 
 import logging
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import NamedTuple
 
@@ -18,12 +18,14 @@ from tgdav.blocks.adopting import adopt
 from tgdav.blocks.pack import parse_caption
 from tgdav.blocks.tables import packs, replicas, stores
 from tgdav.blocks.workshop import Workshop
-from tgdav.errors import PackDamaged, ReplicaMissing
+from tgdav.errors import PackDamaged, ReplicaMissing, TgdavError
 from tgdav.stores.base import Listed, Locator
 from tgdav.stores.pool import Replica
 
 LOG = logging.getLogger(__name__)
 
+CALLS = 4
+"""Calls of a store that one put keeps busy, where it has any use for more than one."""
 READ = 1 << 20
 """Bytes of a pack in memory while it is looked at."""
 
@@ -107,7 +109,8 @@ class Delivery:
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._spool = workshop.spool
-        self._threads = ThreadPoolExecutor(workshop.sizes.deliveries, thread_name_prefix="delivery")
+        self._sizes = workshop.sizes
+        self._threads = ThreadPoolExecutor(self._sizes.deliveries_most, "delivery")
 
     def close(self) -> None:
         """Begin nothing more; what is under way ends by itself."""
@@ -123,16 +126,25 @@ class Delivery:
         """Of the packs in the spool, those that saves wait for."""
         return [pack for pack in self.waiting() if not self._is_safe(pack)]
 
-    def deliver(self, waiting: Iterable[Spooled]) -> None:
-        """Put these packs into the stores, all at the same time.
+    def deliver(self, waiting: Iterable[Spooled], renew: Callable[[], None]) -> None:
+        """Put these packs into the stores, a few at a time; call `renew` all along.
 
         One that a quorum of stores has leaves the spool, even if more are promised and
         could not be made now: repair makes them. What could not be put waits on in the
-        spool. When all were tried, raises `StoreBusy`, `StoreError`, `DiskFull`,
+        spool. No more is tried after a store that takes nothing, but after a pack that
+        nobody should get. Raises in the end `StoreBusy`, `StoreError`, `DiskFull`,
         `DatabaseBusy`; else `PackDamaged`.
         """
-        under_way = [self._threads.submit(self._deliver, pack) for pack in waiting]
-        errors = [error for future in under_way if (error := future.exception())]
+        under_way: set[Future[None]] = set()
+        errors: list[BaseException] = []
+        for pack in waiting:
+            while len(under_way) >= self._at_once():
+                errors += self._settled(under_way, renew)
+            if any(not isinstance(error, PackDamaged) for error in errors):
+                break
+            under_way.add(self._threads.submit(self._deliver, pack))
+        while under_way:
+            errors += self._settled(under_way, renew)
         for error in sorted(errors, key=lambda error: isinstance(error, PackDamaged)):
             raise error
 
@@ -152,6 +164,24 @@ class Delivery:
 
     def _is_safe(self, pack: Spooled) -> bool:
         return pack.others >= self._workshop.pool.quorum
+
+    def _at_once(self) -> int:
+        """Packs to have under way: each makes several calls of its own."""
+        useful = self._workshop.pool.write_concurrency() // CALLS
+        return min(max(self._sizes.deliveries, useful), self._sizes.deliveries_most)
+
+    def _settled(
+        self, under_way: set[Future[None]], renew: Callable[[], None]
+    ) -> list[BaseException]:
+        """Wait for some, and no longer than the lease lasts; the errors of those that ended."""
+        ended, _ = wait(under_way, self._sizes.lease_s / 4, FIRST_COMPLETED)
+        under_way -= ended
+        errors = [error for future in ended if (error := future.exception())]
+        try:
+            renew()
+        except TgdavError as error:
+            errors.append(error)
+        return errors
 
     def _deliver(self, pack: Spooled) -> None:
         try:

@@ -62,7 +62,9 @@ def _kept(workshop: Workshop, run: Run) -> Chunks:
 
 def _from_cache(workshop: Workshop, block: Located) -> bytes | memoryview | None:
     chunk = workshop.cache.opened(block.block_id)
-    if chunk is None and (sealed := workshop.cache.sealed(block.block_id)) is not None:
+    if chunk is not None or not _is_distant(workshop, block):
+        return chunk
+    if (sealed := workshop.cache.sealed(block.block_id)) is not None:
         try:
             return _open(workshop, block, sealed)
         except BlockDamaged:
@@ -103,8 +105,9 @@ def _read(workshop: Workshop, run: Run) -> Chunks:
     if first.pack is None:
         return {no: _read_staged(workshop, no, block) for no, block in blocks}
     chunks: Chunks = {}
+    data = workshop.slabs.take(sum(block.sealed_size for _, block in blocks))
 
-    def is_sound(data: bytes) -> bool:
+    def is_sound() -> bool:
         try:
             for no, block, sealed in _frames(blocks, data):
                 chunks[no] = _open(workshop, block, sealed)
@@ -112,19 +115,25 @@ def _read(workshop: Workshop, run: Run) -> Chunks:
             return False
         return True
 
-    size = sum(block.sealed_size for _, block in blocks)
-    data = workshop.pool.read(first.replicas, first.offset, size, is_sound)
-    if not any(workshop.pool.is_local(replica.store) for replica in first.replicas):
+    workshop.pool.read_into(first.replicas, first.offset, data, is_sound)
+    if _is_distant(workshop, first):
         for _, block, sealed in _frames(blocks, data):
             workshop.cache.keep_sealed(block.block_id, sealed)
+    workshop.slabs.give(data)
     return chunks
 
 
+def _is_distant(workshop: Workshop, block: Located) -> bool:
+    """No store on this machine has the block, nor the database: its sealed bytes are cached."""
+    if block.pack is None:
+        return False
+    return not any(workshop.pool.is_local(replica.store) for replica in block.replicas)
+
+
 def _frames(
-    blocks: Iterable[tuple[int, Located]], data: bytes
+    blocks: Iterable[tuple[int, Located]], view: memoryview
 ) -> Iterator[tuple[int, Located, memoryview]]:
-    """Each of the blocks that follow each other in `data`, with its sealed bytes."""
-    view = memoryview(data)
+    """Each of the blocks that follow each other in `view`, with its sealed bytes."""
     for no, block in blocks:
         yield no, block, view[: block.sealed_size]
         view = view[block.sealed_size :]

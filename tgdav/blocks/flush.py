@@ -5,52 +5,56 @@ packed. Across processes each has a lease: packing one for the database, deliver
 one for the spool.
 """
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterable
 
+from tgdav.blocks import draining, roster, status
 from tgdav.blocks.delivery import Delivery, Spooled
-from tgdav.blocks.index import batches
-from tgdav.blocks.leases import Leases
+from tgdav.blocks.draining import Draining
 from tgdav.blocks.packing import JournalSource, Packing
+from tgdav.blocks.progress import Patience, Progress, unseen
 from tgdav.blocks.rounds import Rounds
+from tgdav.blocks.turns import Turn
 from tgdav.blocks.workshop import Workshop
-from tgdav.db import Database
-from tgdav.errors import PackDamaged
+from tgdav.errors import Busy, ContentLost, PackDamaged, StoreError
 
 SWEEP_S = 60.0
 POLL_S = 0.2
+BREATH_S = 5.0
+"""The longest pause before a busy store is asked again by whoever drains another."""
 
 
 class Flusher:
     """All that moves blocks towards the stores, by the clock and on demand. Any thread."""
 
     def __init__(self, workshop: Workshop, journal: JournalSource) -> None:
+        self._db = workshop.db
         self._spool = workshop.spool
-        self._groups = workshop.sizes.deliveries
+        self._in_stores = workshop.in_stores
         self._packing = Packing(workshop, journal)
         self._delivery = Delivery(workshop)
-        self._pack_turn = _Turn(workshop.db, "pack", workshop.sizes.lease_s)
-        self._delivery_turn = _Turn(
+        self._draining = Draining(workshop)
+        self._pack_turn = Turn(workshop.db, "pack", workshop.sizes.lease_s)
+        self._delivery_turn = Turn(
             workshop.db, f"spool {workshop.spool.no}", workshop.sizes.lease_s
         )
+        self._drain_turn = Turn(workshop.db, "drain", workshop.sizes.lease_s)
         self._sweep_due = float("inf")
         self._rounds = (
             Rounds("packing", self._pack_due, workshop.sizes.tick_s),
             Rounds("delivery", self._deliver_due, workshop.sizes.tick_s),
+            Rounds("draining", self._drain_due, workshop.sizes.tick_s),
         )
 
     def start(self) -> None:
         """Sweep the spool, then flush by the clock. In one process for each spool."""
-        for turn in (self._pack_turn, self._delivery_turn):
+        for turn in (self._pack_turn, self._delivery_turn, self._drain_turn):
             turn.take_over(f"spool {self._spool.no}")
         self._spool.store.sweep()
         self._sweep_due = time.monotonic()
         for rounds in self._rounds:
             rounds.start()
 
-    def flush(self) -> None:
+    def flush(self, progress: Progress = unseen) -> None:
         """Have everything staged, packed or spooled before now in the stores.
 
         Waits for another process that is at it. Raises `StoreBusy`, `StoreError`,
@@ -59,7 +63,7 @@ class Flusher:
         self._pack_turn.wait(self._packing.has_work, self._pack_all)
         self._delivery_turn.wait(
             lambda: bool(self._delivery.waiting()),
-            lambda: self._deliver(self._delivery.waiting()),
+            lambda: self._deliver(self._delivery.waiting(), progress),
         )
 
     def reach_quorum(self) -> None:
@@ -70,11 +74,52 @@ class Flusher:
             lambda: self._deliver(self._delivery.owed()),
         )
 
+    def flush_beside(self, progress: Progress, patience_s: float) -> None:
+        """`flush` where another process has the stores: make the packs, watch it do the rest.
+
+        Raises `StoreBusy` when nothing has moved for so long, and what packing raises.
+        """
+        if not self._in_stores:
+            self._pack_turn.wait(self._packing.has_work, self._pack_all)
+        wanted, patience = self._delivery.waiting(), Patience(patience_s)
+        total = sum(pack.size for pack in wanted)
+        while left := self._still_waiting(wanted):
+            if not any(pack.is_sound for pack in left):
+                raise PackDamaged(f"{len(left)} packs in the spool are damaged")
+            size = sum(pack.size for pack in left)
+            progress(total - size, total)
+            patience.see((size, self._activity()), f"{len(left)} packs wait in the spool")
+            time.sleep(POLL_S)
+        progress(total, total)
+
+    def drain(self, store: int, progress: Progress, patience_s: float, *, beside: bool) -> None:
+        """Return when the store, which is draining, holds nothing and is gone.
+
+        `beside` a process that has the stores, it only watches. A busy store is waited for.
+        Raises `StoreBusy` when nothing has moved for so long, `StoreError`, `ContentLost`,
+        `DiskFull`, `DatabaseBusy`; another call goes on where this one ended.
+        """
+        patience, total = Patience(patience_s), self._held_by(store).bytes
+        while (row := roster.find(self._db, store)) and row.state == "draining":
+            left = self._held_by(store)
+            total = max(total, left.bytes)
+            progress(total - left.bytes, total)
+            figure = (left, self._spooled(), self._activity())
+            patience.see(figure, f"store {store} still holds {left.packs} packs")
+            if beside:
+                time.sleep(POLL_S)
+            else:
+                self._drain_a_little()
+        if row is None or row.state != "gone":
+            raise StoreError(f"store {store} is not being drained any more")
+        progress(total, total)
+
     def close(self, grace_s: float) -> None:
         """Stop the clock; what is under way has `grace_s` to end."""
         for rounds in self._rounds:
             rounds.close(grace_s)
         self._delivery.close()
+        self._draining.close()
 
     def _pack_due(self) -> None:
         if self._packing.is_old():
@@ -103,58 +148,56 @@ class Flusher:
         self._sweep_due = time.monotonic() + SWEEP_S
 
     def _deliver_sound(self) -> None:
-        self._deliver(pack for pack in self._delivery.waiting() if pack.is_sound)
+        self._deliver([pack for pack in self._delivery.waiting() if pack.is_sound])
 
-    def _deliver(self, waiting: Iterable[Spooled]) -> None:
-        """Stop at a store that takes nothing, but not at a pack that nobody should get."""
-        damaged: PackDamaged | None = None
-        for group in batches(waiting, self._groups):
+    def _deliver(self, packs: list[Spooled], progress: Progress = unseen) -> None:
+        total = sum(pack.size for pack in packs)
+
+        def go_on() -> None:
             self._delivery_turn.renew()
+            if progress is not unseen:
+                left = self._still_waiting(packs)
+                progress(total - sum(pack.size for pack in left), total)
+
+        self._delivery.deliver(packs, go_on)
+
+    def _still_waiting(self, packs: list[Spooled]) -> list[Spooled]:
+        """Those that the spool has yet, as they are now."""
+        numbers = {pack.no for pack in packs}
+        return [pack for pack in self._delivery.waiting() if pack.no in numbers]
+
+    def _drain_due(self) -> None:
+        if self._draining.stores():
+            self._drain_turn.offer(self._drain)
+
+    def _drain(self) -> None:
+        while self._draining.go_on():
+            self._drain_turn.renew()
+
+    def _drain_a_little(self) -> None:
+        """Move what can be moved now, in this thread."""
+        lost: ContentLost | None = None
+        try:
             try:
-                self._delivery.deliver(group)
-            except PackDamaged as error:
-                damaged = error
-        if damaged:
-            raise damaged
+                self._drain_turn.wait(lambda: True, self._drain)
+            except ContentLost as error:
+                lost = error
+            waiting = [pack for pack in self._delivery.waiting() if pack.is_sound]
+            if waiting:
+                self._delivery_turn.wait(lambda: True, lambda: self._deliver(waiting))
+            elif lost:
+                raise lost
+        except Busy as error:
+            time.sleep(min(error.retry_after_s, BREATH_S))
 
+    def _held_by(self, store: int) -> draining.Left:
+        with self._db.read() as connection:
+            return draining.left(connection, store)
 
-class _Turn:
-    """A job's turn: one thread of one process at a time."""
+    def _spooled(self) -> int:
+        return sum(pack.size for pack in self._delivery.waiting())
 
-    def __init__(self, db: Database, name: str, lease_s: float) -> None:
-        self._db = db
-        self._lease_s = lease_s
-        self._name = name
-        self._lock = threading.Lock()
-        self._leases = Leases(db)
-
-    def take_over(self, holder: str) -> None:
-        """Hold the lease under a name that the process before this one had, too.
-
-        What it held when it was killed is then free at once.
-        """
-        self._leases = Leases(self._db, holder)
-
-    def renew(self) -> None:
-        self._leases.acquire(self._name, self._lease_s)
-
-    def offer(self, work: Callable[[], None]) -> None:
-        """Do `work` if it is nobody else's turn."""
-        if self._lock.acquire(blocking=False):
-            with contextlib.ExitStack() as stack:
-                stack.callback(self._lock.release)
-                if self._leases.acquire(self._name, self._lease_s):
-                    stack.callback(self._leases.release, self._name)
-                    work()
-
-    def wait(self, is_needed: Callable[[], bool], work: Callable[[], None]) -> None:
-        """Do `work` when the turn has come, unless it is not needed any more by then."""
-        with self._lock:
-            while is_needed():
-                if self._leases.acquire(self._name, self._lease_s):
-                    try:
-                        work()
-                    finally:
-                        self._leases.release(self._name)
-                    return
-                time.sleep(POLL_S)
+    def _activity(self) -> int:
+        """A figure that changes while accounts are at work, however large the packs are."""
+        with self._db.read() as connection:
+            return status.account_activity(connection)

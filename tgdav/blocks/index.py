@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
 from tgdav.blocks.tables import blocks, packs, replicas, staged, stores
+from tgdav.errors import StoreBusy
 from tgdav.prepared import Prepared
 from tgdav.stores.base import Locator
 from tgdav.stores.pool import Replica
@@ -70,6 +71,7 @@ _RENEW_REPLICA = (
     .where(replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store"))
     .values(locator=bindparam("at_locator"), state=SOUND, verified_ns=bindparam("now_ns"))
 )
+_STATE = select(stores.c.state).where(stores.c.no == bindparam("of_store"))
 _SUSPECT = (
     update(replicas)
     .where(
@@ -218,7 +220,12 @@ def record_pack(connection: Connection, pack: NewPack, kept: Iterable[Replica]) 
 
 
 def record_replica(connection: Connection, pack: int, replica: Replica) -> None:
-    """Record that a store has the pack, sound, in place of what was known of it there."""
+    """Record that a store has the pack, sound, in place of what was known of it there.
+
+    Raises `StoreBusy` if the store was given up meanwhile: nobody will read it there.
+    """
+    if connection.scalars(_STATE, {"of_store": replica.store}).one() == "gone":
+        raise StoreBusy(f"store {replica.store} was given up while it took a pack", 1.0)
     now = time.time_ns()
     told = {"of_pack": pack, "of_store": replica.store}
     found = {"at_locator": replica.locator, "now_ns": now}

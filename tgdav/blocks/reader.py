@@ -6,7 +6,7 @@ ones, and those of which a part was wanted, are kept in memory for the next read
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from functools import partial
 from itertools import count, islice
 from typing import NamedTuple, Self
@@ -45,6 +45,7 @@ class _Window:
     def __init__(self, part: _Part, block: Located) -> None:
         self.parts = [part]
         self.run = {part.block: block}
+        self.replicas = block.replicas
         self.opened_bytes = block.size
         self.sealed_bytes = block.sealed_size
         self.coming: Future[Chunks] | None = None
@@ -69,9 +70,10 @@ class _Window:
 class BlockReader:
     """The bytes of a version from `start` to `stop`, as an iterator of pieces.
 
-    The first piece is there once the reader is, so making it raises as iterating does:
-    `ContentLost`, `StoreBusy`, `StoreError`, `DatabaseBusy`; the bytes end short then.
-    Used by one thread; `close` it in the end.
+    A piece is void once the next one is asked for: its memory is used again. The first is
+    there once the reader is, so making it raises as iterating does: `ContentLost`,
+    `StoreBusy`, `StoreError`, `DatabaseBusy`; the bytes end short then. Used by one
+    thread; `close` it in the end.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class BlockReader:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> memoryview:
         if self._first is not None:
             first, self._first = self._first, None
             return first
@@ -98,7 +100,7 @@ class BlockReader:
         """Give back what is held, and ask for nothing more."""
         self._pieces.close()
 
-    def _stream(self) -> Generator[bytes]:
+    def _stream(self) -> Generator[memoryview]:
         try:
             for depth in count(1):
                 window = self._next_window()
@@ -107,7 +109,7 @@ class BlockReader:
                 pieces = self._give_out(window)
                 yield next(pieces)
                 # Not before the first piece is on its way: most reads end with it.
-                self._fetch_ahead(min(depth, self._workshop.sizes.prefetch))
+                self._fetch_ahead(depth)
                 yield from pieces
         finally:
             self._give_up()
@@ -124,28 +126,39 @@ class BlockReader:
         return window
 
     def _fetch_ahead(self, depth: int) -> None:
-        """Have up to `depth` windows under way, as far as there is memory for them."""
+        """Have up to `depth` windows under way, as far as it helps and there is memory."""
         while len(self._ahead) < depth:
             self._planned = window = self._planned or next(self._plan, None)
-            if window is None:
+            if window is None or len(self._ahead) >= self._useful(window):
                 return
             size = window.opened_bytes + window.sealed_bytes
             if not self._workshop.budget.offer(size):
                 return
             self._taken += size
             self._planned = None
-            window.coming = self._workshop.transfers.submit(fetch, self._workshop, window.run)
+            window.coming = self._threads(window).submit(fetch, self._workshop, window.run)
             self._ahead.append(window)
+
+    def _useful(self, window: _Window) -> int:
+        """Windows that may be under way, so that this one comes no later than it could."""
+        sizes = self._workshop.sizes
+        at_once = self._workshop.pool.read_concurrency(window.replicas)
+        return min(max(sizes.prefetch, at_once), sizes.prefetch_most)
+
+    def _threads(self, window: _Window) -> Executor:
+        workshop = self._workshop
+        is_near = any(workshop.pool.is_local(replica.store) for replica in window.replicas)
+        return workshop.transfers if is_near or not window.replicas else workshop.distant
 
     def _arrived(self, window: _Window) -> Chunks:
         """The window's chunks; small ones are fetched by this very thread."""
         if window.coming is None:
             if window.opened_bytes <= self._workshop.sizes.small:
                 return fetch(self._workshop, window.run)
-            window.coming = self._workshop.transfers.submit(fetch, self._workshop, window.run)
+            window.coming = self._threads(window).submit(fetch, self._workshop, window.run)
         return window.coming.result()
 
-    def _give_out(self, window: _Window) -> Iterator[bytes]:
+    def _give_out(self, window: _Window) -> Iterator[memoryview]:
         workshop = self._workshop
         chunks = self._arrived(window)
         self._give_back(window.sealed_bytes)
@@ -154,7 +167,8 @@ class BlockReader:
             if len(chunk) <= workshop.sizes.piece or stop - start < len(chunk):
                 workshop.cache.keep_opened(window.run[block].block_id, bytes(chunk))
             for at in range(start, stop, workshop.sizes.piece):
-                yield bytes(chunk[at : min(at + workshop.sizes.piece, stop)])
+                with memoryview(chunk)[at : min(at + workshop.sizes.piece, stop)] as piece:
+                    yield piece
         self._give_back(window.opened_bytes)
         for chunk in chunks.values():
             workshop.slabs.give(chunk)

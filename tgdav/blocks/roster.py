@@ -1,24 +1,41 @@
 """The pool as the `stores` table says: another process may add or drain a store."""
 
+import contextlib
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from tgdav.blocks.numbers import Numbers
-from tgdav.blocks.tables import stores
+from tgdav.blocks.tables import replicas, stores
 from tgdav.db import Database
-from tgdav.errors import TgdavError
+from tgdav.errors import Busy, Refused, TgdavError
 from tgdav.stores.base import Store
 from tgdav.stores.pool import StorePool
 
 LOG = logging.getLogger(__name__)
 
-_ALL = select(stores.c.no, stores.c.kind, stores.c.settings, stores.c.state).where(
-    stores.c.kind != "spool"
+LONGEST_S = 60.0
+"""Between two attempts to open a store."""
+
+_ALL = select(
+    stores.c.no, stores.c.kind, stores.c.settings, stores.c.state, stores.c.trouble
+).where(stores.c.kind != "spool")
+_ONE = _ALL.where(stores.c.no == bindparam("of_no"))
+_OTHERS = select(func.count()).where(
+    stores.c.no != bindparam("of_no"), stores.c.kind != "spool", stores.c.state == "active"
+)
+_HELD = select(func.count()).where(replicas.c.store == bindparam("of_no"))
+_BECOME = (
+    update(stores)
+    .where(stores.c.no == bindparam("of_no"))
+    .values(state=bindparam("new_state"), trouble="")
+)
+_NOTE = (
+    update(stores).where(stores.c.no == bindparam("of_no")).values(trouble=bindparam("new_trouble"))
 )
 _LIKE = select(stores.c.no).where(
     stores.c.kind == bindparam("of_kind"),
@@ -34,6 +51,15 @@ class StoreRow(NamedTuple):
     kind: str
     settings: str
     state: str
+    trouble: str = ""
+
+
+class _Missed(NamedTuple):
+    """A store that did not open."""
+
+    trouble: str
+    pause_s: float
+    again_at: float
 
 
 OpenStore = Callable[[StoreRow], Store]
@@ -43,18 +69,22 @@ OpenStore = Callable[[StoreRow], Store]
 class Roster:
     """Keeps a pool in step with the table; used by one thread at a time."""
 
-    def __init__(self, db: Database, pool: StorePool, open_store: OpenStore) -> None:
+    def __init__(
+        self, db: Database, pool: StorePool, open_store: OpenStore, pause_s: float
+    ) -> None:
         self._db = db
         self._pool = pool
         self._open_store = open_store
+        self._pause_s = pause_s
         self._states: dict[int, str] = {}
-        self._missed: dict[int, str] = {}
+        self._missed: dict[int, _Missed] = {}
 
     def refresh(self) -> None:
-        """Open, reopen for reading only, or drop what the table says by now.
+        """Open, use for reading only from now on, or drop what the table says by now.
 
-        Costs one look at the table. A store that does not open is logged once, and
-        tried again at the next refresh.
+        Costs one look at the table. The row of a store that does not open says why. It is
+        tried again after a pause that doubles from `pause_s` to `LONGEST_S`, as opening may
+        ask a network for more than it likes.
         """
         with self._db.read() as connection:
             rows = [StoreRow(*row) for row in connection.execute(_ALL)]
@@ -63,24 +93,106 @@ class Roster:
                 self._apply(row)
 
     def _apply(self, row: StoreRow) -> None:
+        is_writable = row.state == "active"
         if row.state == "gone":
             self._pool.drop(row.no)
-        else:
+        elif not self._pool.use(row.no, writable=is_writable):
+            missed = self._missed.get(row.no)
+            if missed and time.monotonic() < missed.again_at:
+                return
             try:
-                self._pool.set(row.no, self._open_store(row), writable=row.state == "active")
+                self._pool.set(row.no, self._open_store(row), writable=is_writable)
             except TgdavError as error:
-                self._note(row.no, str(error))
+                self._miss(row, error, missed)
                 return
         self._states[row.no] = row.state
         self._missed.pop(row.no, None)
+        self._tell(row, "")
 
-    def _note(self, no: int, trouble: str) -> None:
-        if self._missed.get(no) != trouble:
-            self._missed[no] = trouble
-            LOG.warning("store %d: %s", no, trouble)
+    def _miss(self, row: StoreRow, error: TgdavError, before: "_Missed | None") -> None:
+        if not before or before.trouble != str(error):
+            LOG.warning("store %d: %s", row.no, error)
+        pause_s = before.pause_s * 2 if before else self._pause_s
+        wish_s = error.retry_after_s if isinstance(error, Busy) else 0.0
+        pause_s = min(LONGEST_S, max(pause_s, wish_s))
+        self._missed[row.no] = _Missed(str(error), pause_s, time.monotonic() + pause_s)
+        self._tell(row, str(error))
+
+    def _tell(self, row: StoreRow, trouble: str) -> None:
+        """Let the row say what is wrong."""
+        if row.trouble != trouble:
+            told = {"of_no": row.no, "new_trouble": trouble}
+            with contextlib.suppress(TgdavError):  # it is only a note
+                self._db.write(lambda connection: connection.execute(_NOTE, told))
 
 
-def add(db: Database, kind: str, settings: Mapping[str, str]) -> int:
+def begin_drain(db: Database, no: int, copies: int) -> None:
+    """Let the store take no pack any more, and others have its own. Raises `Refused`."""
+
+    def work(connection: Connection) -> None:
+        if _state(connection, no) != "draining":
+            _require_others(connection, no, copies)
+            connection.execute(_BECOME, {"of_no": no, "new_state": "draining"})
+
+    db.write(work)
+
+
+def end_drain(db: Database, no: int) -> None:
+    """Use the store again as before; what has moved stays moved. Raises `Refused`."""
+
+    def work(connection: Connection) -> None:
+        if _state(connection, no) == "draining":
+            connection.execute(_BECOME, {"of_no": no, "new_state": "active"})
+
+    db.write(work)
+
+
+def remove(db: Database, no: int, copies: int) -> None:
+    """Give up a store that holds nothing. Raises `Refused`."""
+
+    def work(connection: Connection) -> None:
+        if _state(connection, no) == "active":
+            _require_others(connection, no, copies)
+        if count := connection.scalars(_HELD, {"of_no": no}).one():
+            raise Refused(f"store {no} holds {count} packs: drain it first")
+        connection.execute(_BECOME, {"of_no": no, "new_state": "gone"})
+
+    db.write(work)
+
+
+def withdraw(db: Database, no: int) -> None:
+    """Forget a store that was added and cannot be used; not one that holds anything."""
+
+    def work(connection: Connection) -> None:
+        if not connection.scalars(_HELD, {"of_no": no}).one():
+            connection.execute(_BECOME, {"of_no": no, "new_state": "gone"})
+
+    db.write(work)
+
+
+def find(db: Database, no: int) -> StoreRow | None:
+    """The store of this number, if there was one."""
+    with db.read() as connection:
+        row = connection.execute(_ONE, {"of_no": no}).one_or_none()
+    return row and StoreRow(*row)
+
+
+def _state(connection: Connection, no: int) -> str:
+    """The state of a store that is there. Raises `Refused` if it is not."""
+    row = connection.execute(_ONE, {"of_no": no}).one_or_none()
+    if row is None or row.state == "gone":
+        raise Refused(f"there is no store {no}")
+    return str(row.state)
+
+
+def _require_others(connection: Connection, no: int, copies: int) -> None:
+    others = connection.scalars(_OTHERS, {"of_no": no}).one()
+    if others < copies:
+        promise = f"each pack is promised {copies} stores, and {others} others take packs"
+        raise Refused(f"store {no} is needed: {promise}")
+
+
+def add(db: Database, kind: str, settings: Mapping[str, object]) -> int:
     """The number of the store so described, which is recorded if it was not yet.
 
     Call it when the store is there. Any number of processes may call it at once.

@@ -169,7 +169,8 @@ class Sealer:
     def _masked(self, block_id: bytes, nonce: bytes, header: bytes) -> bytes:
         """`header` masked, or unmasked: it is the same."""
         mask = self._keys.frame_mask(block_id, nonce, _HEADER.size)
-        return bytes(a ^ b for a, b in zip(header, mask, strict=True))
+        masked = int.from_bytes(header) ^ int.from_bytes(mask)
+        return masked.to_bytes(_HEADER.size)
 
 
 class _Workspace(threading.local):

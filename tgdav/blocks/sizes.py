@@ -27,14 +27,18 @@ class VaultSizes:
     """Age from which a save holds its blocks, as it might outlive gc's patience."""
     hold_for_s: float = 4 * 3600.0
     """How long blocks stay held when the save says nothing any more."""
-    prefetch: int = 8
+    prefetch: int = 4
     """Windows that a read has under way beside the one it is giving out."""
+    prefetch_most: int = 32
+    """The same, from stores that take so many calls at once."""
     window: int = MIB
     """Sealed bytes of neighbouring blocks that one read of a store asks for."""
     piece: int = 256 << 10
     """Bytes that a read gives out at once."""
     deliveries: int = 2
     """Packs that are put into the stores at once."""
+    deliveries_most: int = 8
+    """The same, into stores that take so many calls at once."""
     tick_s: float = 0.5
     """How often the flusher looks around."""
     lease_s: float = 20.0

@@ -5,12 +5,13 @@ times what they hold, and each fresh page costs more than encrypting it.
 """
 
 import threading
-from collections import defaultdict
 
 from tgdav.stores.base import Buffer
 
 ROUND = 256 << 10
 """Slabs have multiples of this many bytes, so that few kinds serve all blocks."""
+SPARE = 512 << 10
+"""By so many bytes a slab may be larger than it need be: fewer are made anew."""
 SMALL = 64 << 10
 """Bytes that malloc deals with well."""
 
@@ -24,17 +25,17 @@ class Slabs:
     def __init__(self, keep: int) -> None:
         self._keep = keep
         self._lock = threading.Lock()
-        self._free: defaultdict[int, list[bytearray]] = defaultdict(list)
+        self._free: list[bytearray] = []  # the longest unused first
         self.free_bytes = 0
         """Bytes that nobody uses now."""
 
     def take(self, size: int) -> memoryview:
         """Exactly `size` bytes of anything."""
+        if size <= SMALL:
+            return memoryview(bytearray(size))
         whole = -(-size // ROUND) * ROUND
-        with self._lock:
-            slab = self._free[whole].pop() if self._free[whole] else None
-            self.free_bytes -= whole if slab is not None else 0
-        return memoryview(slab if slab is not None else bytearray(whole))[:size]
+        slab = self._fitting(whole)
+        return memoryview(bytearray(whole) if slab is None else slab)[:size]
 
     def copy(self, data: memoryview) -> Buffer:
         """The same bytes: in a slab, unless they are few."""
@@ -50,7 +51,24 @@ class Slabs:
             return
         slab = loan.obj
         loan.release()
+        if len(slab) <= SMALL:
+            return
         with self._lock:
-            if self.free_bytes + len(slab) <= self._keep:
-                self._free[len(slab)].append(slab)
-                self.free_bytes += len(slab)
+            self._free.append(slab)
+            self.free_bytes += len(slab)
+            while self.free_bytes > self._keep:
+                self.free_bytes -= len(self._free.pop(0))
+
+    def _fitting(self, whole: int) -> bytearray | None:
+        """The free slab that wastes least, of those the one used last: it is in the caches."""
+        with self._lock:
+            fitting = [
+                (len(slab), -at)
+                for at, slab in enumerate(self._free)
+                if whole <= len(slab) <= whole + SPARE
+            ]
+            if not fitting:
+                return None
+            slab = self._free.pop(-min(fitting)[1])
+            self.free_bytes -= len(slab)
+            return slab

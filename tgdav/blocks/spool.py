@@ -5,7 +5,8 @@ recorded is found by `flush.sweep`.
 """
 
 import secrets
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from tgdav.blocks.drive import Drive
@@ -15,6 +16,7 @@ from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.pack import PackWriter, caption
 from tgdav.stores.base import Buffer, Locator
 from tgdav.stores.directory import DirectoryStore
+from tgdav.stores.packfile import PackSink
 from tgdav.stores.pool import Replica
 
 
@@ -59,6 +61,16 @@ class Spool:
         except BaseException:
             self.let_go(pack_id)
             raise
+
+    @contextmanager
+    def receive(self, pack_id: bytes, caption: str) -> Iterator[PackSink]:
+        """A pack of another store, to be written here as it is, kept, and recorded within."""
+        self._unrecorded.add(pack_id)
+        try:
+            with self.store.create(pack_id, caption) as sink:
+                yield sink
+        finally:
+            self.let_go(pack_id)
 
     def is_at_work_on(self, pack_id: bytes) -> bool:
         """True while this process fills the pack or is about to record it."""

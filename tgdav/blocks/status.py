@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, func, select
 
 from tgdav.blocks import staging
-from tgdav.blocks.tables import blocks, packs, replicas, stores
+from tgdav.blocks.tables import accounts, blocks, packs, replicas, stores
 
 _BLOCKS = select(
     func.count(),
@@ -29,6 +29,7 @@ _elsewhere = (
 _OLDEST_SPOOLED = select(func.min(packs.c.created_ns)).where(
     packs.c.no.in_(_in_spool), _elsewhere < bindparam("copies")
 )
+_ACTIVITY = select(func.coalesce(func.sum(accounts.c.sent_bytes + accounts.c.received_bytes), 0))
 _STORES = (
     select(
         stores.c.no,
@@ -91,6 +92,11 @@ def read_status(connection: Connection, copies: int, memory_bytes: int) -> Vault
         oldest_unflushed_ns=min(waiting_ns, default=None),
         memory_bytes=memory_bytes,
     )
+
+
+def account_activity(connection: Connection) -> int:
+    """Bytes that all accounts moved today, as they were last noted."""
+    return int(connection.scalars(_ACTIVITY).one())
 
 
 def list_stores(connection: Connection) -> list[StoreStatus]:

@@ -6,6 +6,7 @@ inside this database only. Times are nanoseconds since 1970, UTC.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from tgdav.db import metadata
@@ -71,6 +73,8 @@ stores = Table(
     Column("settings", Text, nullable=False),  # JSON; a directory's: {"path": "/abs"}
     Column("state", String(16), nullable=False),  # "active", "draining" (reads only), "gone"
     Column("added_ns", BigInteger, nullable=False),
+    # Why the process that serves the drive cannot use it, in a sentence; empty if it can.
+    Column("trouble", Text, nullable=False, server_default=""),
 )
 
 packs = Table(
@@ -140,16 +144,104 @@ holds = Table(
     sqlite_with_rowid=False,
 )
 
+# ---- what the Telegram store writes down; the words are `stores.ledger`'s
+
+# A login. Its row stays when it is removed: the same user added again gets the same number,
+# on which depends what was sent already.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(8), nullable=False),  # "user", "bot"
+    Column("user_id", BigInteger, nullable=False, unique=True),  # Telegram's
+    Column("label", Text, nullable=False),
+    Column("session", LargeBinary),  # sealed by `safe`; null once it is removed
+    Column("premium", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("trouble", Text, nullable=False),
+    Column("until_ns", BigInteger, nullable=False),  # when a limited one may write; else 0
+    Column("added_ns", BigInteger, nullable=False),
+    Column("checked_ns", BigInteger, nullable=False),  # when its state was last noted
+    Column("day", Integer, nullable=False),  # since 1970, UTC: the day of the next two
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("received_bytes", BigInteger, nullable=False),
+    Column("messages", BigInteger, nullable=False),  # of all time
+    Column("in_flight_bytes", BigInteger, nullable=False),  # true while somebody has its lease
+)
+
+# An account's authorization keys in data centres that are not its home.
+data_centre_keys = Table(
+    "data_centre_keys",
+    metadata,
+    Column("account", ForeignKey("accounts.no"), primary_key=True),
+    Column("data_centre", Integer, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False),  # sealed by `safe`
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("no", BigInteger, primary_key=True, autoincrement=False),
+    Column("store", ForeignKey("stores.no"), nullable=False),
+    Column("channel_id", BigInteger, nullable=False),  # Telegram's
+    Column("title", Text, nullable=False),
+    Column("owner", ForeignKey("accounts.no")),  # null if a stranger made it
+    Column("invite", LargeBinary, nullable=False),  # sealed by `safe`
+    Column("state", String(16), nullable=False),
+    Column("last_message", BigInteger, nullable=False),
+    Column("added_ns", BigInteger, nullable=False),
+    UniqueConstraint("store", "channel_id"),
+)
+
+# What each session addresses a channel by; void with the session.
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("account", ForeignKey("accounts.no"), primary_key=True),
+    Column("channel", ForeignKey("channels.no"), primary_key=True),
+    Column("access_hash", BigInteger, nullable=False),
+)
+
+# Flood waits. Those that are over mean nothing.
+waits = Table(
+    "waits",
+    metadata,
+    Column("account", ForeignKey("accounts.no"), primary_key=True),
+    Column("method", String(64), primary_key=True),
+    Column("until_ns", BigInteger, nullable=False),
+)
+
+# A send that may have happened, written before it does. No foreign key to `packs`: a pack is
+# recorded after its first replica is there.
+intents = Table(
+    "intents",
+    metadata,
+    Column("pack_id", LargeBinary(16), primary_key=True),
+    Column("channel", ForeignKey("channels.no"), primary_key=True),
+    Column("account", ForeignKey("accounts.no"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("file_id", BigInteger, nullable=False),
+    Column("message", BigInteger),  # its id in the channel, once it is known
+    Column("intended_ns", BigInteger, nullable=False),  # when first
+    Index(None, "channel", "message"),
+)
+
 __all__ = [
+    "accounts",
     "blocks",
+    "channels",
+    "data_centre_keys",
     "drive",
     "holds",
+    "intents",
     "jobs",
     "leases",
+    "memberships",
     "numbers",
     "packed",
     "packs",
     "replicas",
     "staged",
     "stores",
+    "waits",
 ]

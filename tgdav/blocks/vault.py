@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import holds, index, staging, status
+from tgdav.blocks import holds, index, roster, staging, status
 from tgdav.blocks.backlog import Backlog
 from tgdav.blocks.budget import Budget
 from tgdav.blocks.cache import BlockCache
@@ -22,6 +22,7 @@ from tgdav.blocks.flush import Flusher
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.packing import JournalSource, no_journal
+from tgdav.blocks.progress import Progress, unseen
 from tgdav.blocks.reader import BlockReader, Extent
 from tgdav.blocks.roster import OpenStore, Roster
 from tgdav.blocks.rounds import Rounds
@@ -55,6 +56,7 @@ LOG = logging.getLogger(__name__)
 SEALING_THREADS = min(4, os.cpu_count() or 2)
 KEEPING_THREADS = 4
 TRANSFER_THREADS = 8
+DISTANT_THREADS = 32
 
 
 class Vault:
@@ -87,6 +89,7 @@ class Vault:
         self._sealing = _threads(SEALING_THREADS, "sealing")
         self._keeping = _threads(KEEPING_THREADS, "keeping")
         self._transfers = _threads(TRANSFER_THREADS, "transfer")
+        self._distant = _threads(DISTANT_THREADS, "distant")
         self._workshop = Workshop(
             db=db,
             drive=drive,
@@ -105,9 +108,10 @@ class Vault:
             sealing=self._sealing,
             keeping=self._keeping,
             transfers=self._transfers,
+            distant=self._distant,
         )
         self._flusher = Flusher(self._workshop, journal)
-        self._roster = Roster(db, pool, open_store) if open_store else None
+        self._roster = Roster(db, pool, open_store, sizes.refresh_s) if open_store else None
         self._refreshing = Rounds("stores", self.refresh, sizes.refresh_s)
         self._is_started = False
         pool.set(spool_no, spool, writable=False)
@@ -139,9 +143,38 @@ class Vault:
         """
         return BlockReader(self._workshop, extents, start, stop)
 
-    def flush(self) -> None:
+    def flush(self, progress: Progress = unseen) -> None:
         """`Flusher.flush`: what was kept before now is in the stores on return."""
-        self._flusher.flush()
+        self._flusher.flush(progress)
+
+    def flush_beside(self, progress: Progress = unseen, patience_s: float = 120.0) -> None:
+        """`Flusher.flush_beside`, where another process has the stores."""
+        self._flusher.flush_beside(progress, patience_s)
+
+    def begin_drain(self, store: int) -> None:
+        """`roster.begin_drain`: whoever has the stores empties this one from now on."""
+        roster.begin_drain(self._db, store, self._pool.copies)
+
+    def end_drain(self, store: int) -> None:
+        """`roster.end_drain`: use the store again."""
+        roster.end_drain(self._db, store)
+
+    def drain(
+        self,
+        store: int,
+        progress: Progress = unseen,
+        patience_s: float = 3600.0,
+        *,
+        beside: bool = False,
+    ) -> None:
+        """`Flusher.drain`: a store that is draining is gone on return."""
+        if not beside:
+            self.refresh()
+        self._flusher.drain(store, progress, patience_s, beside=beside)
+
+    def remove_store(self, store: int) -> None:
+        """`roster.remove`: give up a store that holds nothing."""
+        roster.remove(self._db, store, self._pool.copies)
 
     def refresh(self) -> None:
         """Use the stores that the database names by now."""
@@ -166,7 +199,7 @@ class Vault:
             flushing.start()
             flushing.join(grace_s)
         self._flusher.close(grace_s)
-        for threads in (self._sealing, self._keeping, self._transfers):
+        for threads in (self._sealing, self._keeping, self._transfers, self._distant):
             threads.shutdown(cancel_futures=True)
 
     @property

@@ -45,4 +45,6 @@ class Workshop:
     keeping: Executor
     """Threads that wait for the disk while packs are synced and recorded."""
     transfers: Executor
-    """Threads that read stores and open blocks. Few: each keeps what a large one takes."""
+    """Threads that read near stores and open blocks. Few: each keeps what a large one takes."""
+    distant: Executor
+    """The same for stores beyond a network. Many, as they mostly wait."""

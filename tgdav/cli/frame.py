@@ -21,7 +21,7 @@ from tgdav.errors import Busy, Failed, KeyRefused, Refused, TgdavError
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS = (
-    *("serve", "user", "key", "store", "flush", "status"),
+    *("serve", "user", "account", "store", "key", "flush", "status"),
     *("fsck", "scrub", "repair", "maintenance"),
 )
 EX_DAMAGE, EX_REFUSED, EX_BUSY = 3, 65, 75

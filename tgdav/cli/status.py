@@ -1,6 +1,7 @@
 """`tgdav status`: what is kept, where it is, and what is only on this machine yet."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,7 +24,7 @@ def command(folder: Path, as_json: bool) -> None:
         click.echo(line)
 
 
-def _lines(facts: dict[str, float]) -> list[str]:
+def _lines(facts: dict[str, Any]) -> list[str]:
     waiting = facts["oldest_unflushed_s"]
     return [
         f"files           {facts['files']:>12,.0f}   {readable(int(facts['bytes']))}",
@@ -34,4 +35,24 @@ def _lines(facts: dict[str, float]) -> list[str]:
         f"spool           {readable(int(facts['spool_bytes'])):>12}   packs, only here yet",
         f"oldest waiting  {waiting:>10,.0f} s",
         f"memory          {readable(int(facts['memory_bytes'])):>12}",
+        *map(_account, facts["accounts"]),
+        *map(_channel, facts["channels"]),
     ]
+
+
+def _account(account: dict[str, Any]) -> str:
+    flood = f", has to wait {account['flood_s']:.0f} s" if account["flood_s"] else ""
+    trouble = f": {account['trouble']}" if account["trouble"] else ""
+    return (
+        f"account {account['no']:<7} {account['state']:>12}   {account['label']}{flood}{trouble}; "
+        f"today {readable(account['sent_bytes_today'])} sent, "
+        f"{readable(account['received_bytes_today'])} received, "
+        f"{readable(account['in_flight_bytes'])} on its way"
+    )
+
+
+def _channel(channel: dict[str, Any]) -> str:
+    return (
+        f"channel {channel['no']:<7} {channel['state']:>12}   {channel['title']}; "
+        f"{channel['messages']:,} messages, room for {channel['room']:,}"
+    )

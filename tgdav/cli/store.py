@@ -30,6 +30,27 @@ def directory(folder: Path, path: Path) -> None:
     click.echo(f"store {no} added")
 
 
+@add.command()
+@click.option("--create", "title", metavar="TITLE", help="Make a private channel called TITLE.")
+@click.option("--channel", "channel_id", type=int, help="Use the channel of this id.")
+@data_option
+def telegram(folder: Path, title: str | None, channel_id: int | None) -> None:
+    """Keep packs in a channel at Telegram as well, by all accounts.
+
+    A channel that exists has to have an account as an admin who may post. Packs go to the
+    stores in the order of their numbers; `tgdav store drain` empties one into the others.
+    """
+    if (title is None) == (channel_id is None):
+        raise click.UsageError("name one of --create TITLE and --channel ID")
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        # Some programs show channel ids with -100 before them.
+        shown = str(channel_id or 0).removeprefix("-100").removeprefix("-")
+        no = drive.add_telegram(
+            title=title or "", channel_id=None if title is not None else int(shown)
+        )
+    click.echo(f"store {no} added")
+
+
 @command.command("list")
 @json_option
 @data_option
@@ -48,7 +69,8 @@ def show(folder: Path, as_json: bool) -> None:
 
 
 def _path(store: StoreStatus) -> str:
-    return str(json.loads(store.settings).get("path", ""))
+    told = json.loads(store.settings)
+    return str(told.get("path") or told.get("title") or told.get("channel_id", ""))
 
 
 def _facts(store: StoreStatus) -> dict[str, object]:

@@ -14,7 +14,7 @@ from wsgidav.dc.base_dc import BaseDomainController
 from wsgidav.http_authenticator import HTTPAuthenticator
 
 from tgdav.dav.logins import Logins
-from tgdav.dav.messages import USER, Environ
+from tgdav.dav.messages import USER, Environ, Piece
 from tgdav.dav.statuses import HttpError
 from tgdav.dav.throttle import Throttled
 
@@ -60,16 +60,16 @@ class Authenticator(HTTPAuthenticator):  # type: ignore[misc]
 
     def handle_basic_auth_request(
         self, environ: Environ, start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    ) -> Iterable[Piece]:
         name, password = credentials(environ["HTTP_AUTHORIZATION"])
         if not self.domain_controller.basic_auth_user("tgdav", name, password, environ):
             raise UNKNOWN
-        answer: Iterable[bytes] = self.next_app(environ, start_response)
+        answer: Iterable[Piece] = self.next_app(environ, start_response)
         return answer
 
     def send_basic_auth_response(
         self, environ: Environ, start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    ) -> Iterable[Piece]:
         raise UNKNOWN
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 
 from tgdav.dav import conditions, lookup, ranges, representation
 from tgdav.dav.media import content_type
-from tgdav.dav.messages import Reply, Request
+from tgdav.dav.messages import Piece, Reply, Request
 from tgdav.dav.ranges import Multipart, Range
 from tgdav.dav.statuses import HttpError
 from tgdav.tree.nodes import Node
@@ -75,7 +75,7 @@ class Parts:
         self._frame = frame
         self._reading = tree.reading(node, *frame.ranges[0])
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Piece]:
         for number, each in enumerate(self._frame.ranges):
             if number:
                 self._reading = self._tree.reading(self._node, *each)

@@ -22,6 +22,8 @@ from tgdav.tree.users import User
 Environ = dict[str, Any]
 USER = "tgdav.user"
 """Where environ holds the `User` who logged in for this request."""
+Piece = bytes | memoryview
+"""Of an answer's body; void once the next one is asked for."""
 Page = Callable[[str, str, bool, Iterable[Node]], Iterator[bytes]]
 """Writes a directory for a browser: quoted href, title, is it the root, its nodes."""
 
@@ -165,7 +167,7 @@ class Reply:
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
-    body: Iterable[bytes] = ()
+    body: Iterable[Piece] = ()
 
     @property
     def length(self) -> int | None:

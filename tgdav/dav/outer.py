@@ -8,7 +8,7 @@ from typing import Any
 from wsgidav.mw.base_mw import BaseMiddleware
 
 from tgdav.dav import statuses
-from tgdav.dav.messages import Environ
+from tgdav.dav.messages import Environ, Piece
 from tgdav.dav.proxies import Proxies
 from tgdav.dav.statuses import HttpError
 from tgdav.errors import TgdavError
@@ -16,7 +16,7 @@ from tgdav.errors import TgdavError
 _log = logging.getLogger(__name__)
 
 StartResponse = Callable[..., Any]
-Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+Application = Callable[[Environ, StartResponse], Iterable[Piece]]
 
 READING = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
 """Methods that change nothing, so that a foreign page may cause them: it cannot read on."""
@@ -31,7 +31,7 @@ class Outer:
         self._prefix = prefix
         self._proxies = proxies
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Piece]:
         try:
             self._proxies.see_through(environ)
             _require_own_page(environ)
@@ -56,9 +56,9 @@ class Outer:
 class Errors(BaseMiddleware):  # type: ignore[misc]
     """In place of WsgiDAV's ErrorPrinter, which shows the client an exception's text."""
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Piece]:
         try:
-            answer: Iterable[bytes] = self.next_app(environ, start_response)
+            answer: Iterable[Piece] = self.next_app(environ, start_response)
             return answer
         except Exception as error:
             if not isinstance(error, HttpError | TgdavError):
@@ -66,7 +66,7 @@ class Errors(BaseMiddleware):  # type: ignore[misc]
             return _told(statuses.answer(error), environ, start_response)
 
 
-def _told(error: HttpError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def _told(error: HttpError, environ: Environ, start_response: StartResponse) -> Iterable[Piece]:
     content_type, content = statuses.content(error, lambda _: "")
     length = ("Content-Length", str(len(content)))
     fields = [("Content-Type", content_type), length, *error.headers]

@@ -25,7 +25,7 @@ from tgdav.dav import (
     put,
     statuses,
 )
-from tgdav.dav.messages import USER, Body, DavOptions, Environ, Headers, Reply, Request
+from tgdav.dav.messages import USER, Body, DavOptions, Environ, Headers, Piece, Reply, Request
 from tgdav.dav.statuses import HttpError
 from tgdav.dav.underway import Underway
 from tgdav.errors import Failed, Forbidden, TgdavError
@@ -80,7 +80,7 @@ class Requests:
         self._options = options
         self._underway = Underway()
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[Piece]:
         # WsgiDAV reads bodies that nobody read, and would take this one from the verb.
         environ["wsgidav.some_input_read"] = 1
         try:
@@ -180,7 +180,7 @@ def _tell_log(error: Exception, method: str) -> None:
         _log.exception("%s: not foreseen", method)
 
 
-def _send(reply: Reply, method: str, start_response: StartResponse) -> Iterable[bytes]:
+def _send(reply: Reply, method: str, start_response: StartResponse) -> Iterable[Piece]:
     status = HTTPStatus(reply.status)
     has_length = any(name == "Content-Length" for name, _ in reply.headers)
     if not has_length and reply.length is not None and status not in WITHOUT_BODY:

@@ -197,10 +197,11 @@ class Mending:
                 # A store that has something of this pack and size would keep that.
                 store.delete([bad.locator])
             replica = Replica(no, store.put(pack.pack_id, whole, pack.caption))
+            # Refused if the store was given up meanwhile.
+            self._write(partial(index.record_replica, pack=pack.no, replica=replica))
         except (StoreError, Busy, DiskFull) as error:
             self._note_failure(no, error)
             return False
-        self._write(partial(index.record_replica, pack=pack.no, replica=replica))
         return True
 
     def _forget_spooled(self, pack: PackRow, held: list[Held]) -> None:

@@ -56,6 +56,14 @@ class Store(Protocol):
         """
         ...
 
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        """Fill `target` with the bytes from `offset`; raises what `read` raises.
+
+        Memory that was used before costs a third of fresh memory. If this raises, anything
+        may be in there.
+        """
+        ...
+
     def probe(self, locator: Locator) -> int | None:
         """The replica's size in bytes, or None if it is absent.
 

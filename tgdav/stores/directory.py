@@ -18,6 +18,7 @@ from typing import Self
 
 from tgdav.errors import ReplicaMissing, StoreError
 from tgdav.stores.base import Buffer, Limits, Listed, Locator
+from tgdav.stores.calls import Calls
 from tgdav.stores.packfile import (
     TRAILER,
     PackSink,
@@ -53,9 +54,7 @@ class DirectoryStore:
         self.limits = Limits(largest_pack=1 << 40, concurrency=4, local=True)
         self._folder = folder
         self._started = time.time() - CLOCK_LAG_S
-        self._calls = threading.Condition()
-        self._running = 0
-        self._is_closed = False
+        self._calls = Calls(f"the store in {folder}")
         self._placing = threading.Lock()
         self._shelves: set[str] = set()
         self._used: int | None = None
@@ -95,13 +94,15 @@ class DirectoryStore:
             return self._sink(pack_id, caption)
 
     def read(self, locator: Locator, offset: int, size: int) -> bytes:
-        with self._call(), self._opened(locator) as (descriptor, kept):
-            if offset + size > kept:
-                raise ReplicaMissing(f"{locator}: {offset + size} of {kept} bytes asked for")
+        with self._call(), self._reaching(locator, offset + size) as descriptor:
             data = os.pread(descriptor, size, offset)
-        if len(data) != size:
-            raise ReplicaMissing(f"{locator}: {len(data)} of {size} bytes")
+        _require_whole(locator, len(data), size)
         return data
+
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        with self._call(), self._reaching(locator, offset + len(target)) as descriptor:
+            got = os.preadv(descriptor, [target], offset)
+        _require_whole(locator, got, len(target))
 
     def mapped(self, locator: Locator) -> memoryview:
         """All bytes of a pack without a copy of them; they outlive its deletion.
@@ -162,30 +163,20 @@ class DirectoryStore:
                         part.unlink()
 
     def close(self) -> None:
-        with self._calls:
-            self._is_closed = True
-            self._calls.wait_for(lambda: self._running == 0)
+        self._calls.close()
 
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
         """Around each call, once: `close` waits for it, the system's errors become ours."""
-        with self._calls:
-            if self._is_closed:
-                raise StoreError(f"the store in {self._folder} is closed")
-            self._running += 1
-        try:
-            with told(self._folder):
-                yield
-        finally:
-            with self._calls:
-                self._running -= 1
-                self._calls.notify_all()
+        with self._calls.one(), told(self._folder):
+            yield
 
     @contextlib.contextmanager
     def _opened(self, locator: Locator) -> Iterator[tuple[int, int]]:
         """A descriptor of the pack, and its size."""
         try:
-            descriptor = os.open(self._path(locator), os.O_RDONLY)
+            # As text: joining `Path`s takes a fifth of a small read.
+            descriptor = os.open(f"{self._folder}/{_checked(locator)}", os.O_RDONLY)
         except FileNotFoundError:
             self._require_marker()
             raise ReplicaMissing(f"{locator}: not there") from None
@@ -196,6 +187,14 @@ class DirectoryStore:
             yield descriptor, kept
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _reaching(self, locator: Locator, stop: int) -> Iterator[int]:
+        """A descriptor of the pack, if its bytes go up to `stop`."""
+        with self._opened(locator) as (descriptor, kept):
+            if stop > kept:
+                raise ReplicaMissing(f"{locator}: {stop} of {kept} bytes asked for")
+            yield descriptor
 
     def _sink(self, pack_id: bytes, caption: str) -> PackSink:
         self._require_marker()
@@ -261,9 +260,7 @@ class DirectoryStore:
                             yield entry.name, entry.stat()
 
     def _path(self, locator: Locator) -> Path:
-        if not _LOCATOR.fullmatch(locator):
-            raise ReplicaMissing("that is no locator of a directory store")
-        return self._folder / locator
+        return self._folder / _checked(locator)
 
     def _require_marker(self) -> None:
         if not (self._folder / MARKER).exists():
@@ -273,6 +270,17 @@ class DirectoryStore:
 def _locator(pack_id: bytes) -> Locator:
     name = pack_id.hex()
     return Locator(f"{name[:2]}/{name}.pack")
+
+
+def _require_whole(locator: Locator, got: int, size: int) -> None:
+    if got != size:
+        raise ReplicaMissing(f"{locator}: {got} of {size} bytes")
+
+
+def _checked(locator: Locator) -> Locator:
+    if not _LOCATOR.fullmatch(locator):
+        raise ReplicaMissing("that is no locator of a directory store")
+    return locator
 
 
 def _size(path: Path) -> int:

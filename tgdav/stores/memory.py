@@ -39,6 +39,9 @@ class MemoryStore:
             raise ReplicaMissing(f"{locator}: {offset + size} of {len(content)} bytes asked for")
         return content[offset : offset + size]
 
+    def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
+        target[:] = self.read(locator, offset, len(target))
+
     def probe(self, locator: Locator) -> int | None:
         with self._lock:
             self._require_open()

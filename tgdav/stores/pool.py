@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tgdav.errors import (
     Busy,
@@ -21,6 +22,8 @@ from tgdav.errors import (
 from tgdav.stores.base import Buffer, Locator, Store
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,13 @@ class StorePool:
         if replaced is not store:
             replaced.close()
 
+    def use(self, no: int, *, writable: bool) -> bool:
+        """Read and write the store from now on, or only read it. False: it is not at hand."""
+        with self._lock:
+            (self._writable.add if writable else self._writable.discard)(no)
+            self._writable.intersection_update(self._stores)
+            return no in self._stores
+
     def drop(self, no: int) -> None:
         """Use this store no more, and close it."""
         with self._lock:
@@ -91,6 +101,17 @@ class StorePool:
         """True if reading from this store costs no network."""
         store = self._stores.get(no)
         return store is not None and store.limits.local
+
+    def write_concurrency(self) -> int:
+        """Calls at once that make writing faster, as the store says that takes most."""
+        with self._lock:
+            stores = [self._stores[no] for no in self._writable]
+        return max((store.limits.concurrency for store in stores), default=1)
+
+    def read_concurrency(self, replicas: Sequence[Replica]) -> int:
+        """Calls at once that make reading the nearest of these replicas faster."""
+        nearest = (self._stores.get(replica.store) for replica in self._nearest(replicas))
+        return next((store.limits.concurrency for store in nearest if store), 1)
 
     def put(
         self,
@@ -128,6 +149,10 @@ class StorePool:
         for no, failure in failures.items():
             LOG.warning("store %d passed over: %s", no, failure)
 
+    def delete(self, no: int, locators: Sequence[Locator]) -> None:
+        """Have a store forget these. Raises `StoreBusy`, `StoreError`; then ask again."""
+        self.store(no).delete(locators)
+
     def read(
         self,
         replicas: Sequence[Replica],
@@ -141,13 +166,40 @@ class StorePool:
         next is asked. Raises `StoreBusy` if one may have them later, `StoreError` if one
         is out of reach, and `ContentLost` if all are missing or damaged.
         """
+
+        def read(store: Store, locator: Locator) -> bytes:
+            data = store.read(locator, offset, size)
+            _require_sound(locator, sound is None or sound(data))
+            return data
+
+        return self._from_nearest(replicas, read)
+
+    def read_into(
+        self,
+        replicas: Sequence[Replica],
+        offset: int,
+        target: memoryview,
+        sound: Callable[[], bool],
+    ) -> None:
+        """As `read`, into `target`; `sound` looks at what lies there."""
+
+        def read(store: Store, locator: Locator) -> None:
+            store.read_into(locator, offset, target)
+            _require_sound(locator, sound())
+
+        self._from_nearest(replicas, read)
+
+    def close(self) -> None:
+        """Drop every store."""
+        for no in self.numbers():
+            self.drop(no)
+
+    def _from_nearest(self, replicas: Sequence[Replica], read: Callable[[Store, Locator], T]) -> T:
+        """What `read` returns of the first replica of which it does not raise."""
         failures: list[TgdavError] = []
         for replica in self._nearest(replicas):
             try:
-                data = self.store(replica.store).read(replica.locator, offset, size)
-                if sound is None or sound(data):
-                    return data
-                raise PackDamaged(f"{replica.locator}: other bytes than were kept")
+                return read(self.store(replica.store), replica.locator)
             except StoreBusy as error:
                 failures.append(error)
             except (StoreError, PackDamaged) as error:
@@ -155,17 +207,17 @@ class StorePool:
                 self.on_bad(replica, error)
         raise _summed_up(failures)
 
-    def close(self) -> None:
-        """Drop every store."""
-        for no in self.numbers():
-            self.drop(no)
-
     def _candidates(self, present: Collection[int]) -> list[tuple[int, Store]]:
         with self._lock:
             return [(no, self._stores[no]) for no in sorted(self._writable) if no not in present]
 
     def _nearest(self, replicas: Sequence[Replica]) -> list[Replica]:
         return sorted(replicas, key=lambda replica: not self.is_local(replica.store))
+
+
+def _require_sound(locator: Locator, is_sound: bool) -> None:
+    if not is_sound:
+        raise PackDamaged(f"{locator}: other bytes than were kept")
 
 
 def _summed_up(failures: Sequence[TgdavError]) -> TgdavError:

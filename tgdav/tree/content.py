@@ -15,7 +15,7 @@ from tgdav.prepared import Prepared
 from tgdav.tree.tables import extents
 
 Reading = BlockReader
-"""Bytes of one version: an iterator of pieces, the first at hand; `close` it in the end."""
+"""Bytes of one version, piece by piece, each void with the next; `close` it in the end."""
 
 PAGE = 64
 """Extents that are in memory at once: as many as 64 MiB of an ordinary file have."""

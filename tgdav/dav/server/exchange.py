@@ -20,7 +20,9 @@ from tgdav.errors import TgdavError
 _log = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
-Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Piece = bytes | memoryview
+"""Of an answer's body: sent before the next one is asked for (PEP 3333 has bytes only)."""
+Application = Callable[[Environ, Callable[..., Any]], Iterable[Piece]]
 
 JOINED = 16 << 10
 """Bytes of a piece that are copied behind the head: one packet, one system call."""
@@ -103,7 +105,7 @@ class Exchange:
 
     def _start(
         self, status: str, fields: Fields, exc_info: Any = None
-    ) -> Callable[[bytes], object]:
+    ) -> Callable[[Piece], object]:
         if exc_info and self._has_begun:
             raise exc_info[1]
         if self._status and not exc_info:
@@ -114,7 +116,7 @@ class Exchange:
                 self._left = int(value)
         return self._write
 
-    def _answer(self, pieces: Iterable[bytes]) -> None:
+    def _answer(self, pieces: Iterable[Piece]) -> None:
         try:
             for piece in pieces:
                 if piece:
@@ -125,13 +127,13 @@ class Exchange:
             if close is not None:
                 close()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Piece) -> None:
         head = b"" if self._has_begun else self._begin()
         if self._is_bare:
             self._send(head)
             return
         if self._is_chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
+            data = b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
         elif self._left is not None:
             data = self._fitted(data, self._left)
         if not head:
@@ -142,7 +144,7 @@ class Exchange:
             self._send(head)
             self._send(data)
 
-    def _fitted(self, data: bytes, left: int) -> bytes:
+    def _fitted(self, data: Piece, left: int) -> Piece:
         if len(data) > left:
             _log.error("an answer is longer than its Content-Length")
             self._stays = False
@@ -159,7 +161,7 @@ class Exchange:
             _log.error("an answer ended %d bytes early", self._left)
             self._stays = False
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: Piece) -> None:
         if data:
             self._wire.send(data, self._options.write_s)
 

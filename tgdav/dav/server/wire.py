@@ -113,7 +113,7 @@ class Wire:
         self._rest = data[end + 2 :]
         return data[:end]
 
-    def send(self, data: bytes, wait_s: float) -> None:
+    def send(self, data: bytes | memoryview, wait_s: float) -> None:
         """Hand over all of `data`. Raises `ClientGone`, also when it takes over `wait_s`."""
         try:
             self._limit(wait_s)

@@ -1,0 +1,1 @@
+"""What Telegram knows: accounts, logins, channels, messages, files. No method, no wire."""

@@ -1,0 +1,1 @@
+"""Packs as documents in private channels; the only asyncio in the program."""

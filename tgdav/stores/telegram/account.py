@@ -1,0 +1,368 @@
+"""One login in use: its control connection, its data senders, its pauses. On the loop.
+
+Carries out what `errors` rules for an account as a whole, and hands the rest of the
+rulings to whoever asked. Knows nothing of packs and stores.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from telethon.sessions import StringSession
+from telethon.tl import TLRequest
+from telethon.tl.functions import InvokeWithoutUpdatesRequest, PingRequest
+from telethon.tl.functions.auth import ExportAuthorizationRequest, ImportAuthorizationRequest
+from telethon.tl.functions.help import GetConfigRequest
+from telethon.tl.functions.users import GetUsersRequest
+from telethon.tl.types import InputUserSelf
+
+from tgdav.errors import StoreError
+from tgdav.stores import ledger
+from tgdav.stores.ledger import AccountState, Ledger
+from tgdav.stores.telegram.connection import DataCentre, Sender
+from tgdav.stores.telegram.errors import (
+    TOO_MANY_CONNECTIONS,
+    Action,
+    Elsewhere,
+    Ruled,
+    Ruling,
+    Unanswered,
+    judge,
+)
+from tgdav.stores.telegram.network import Network
+from tgdav.stores.telegram.senders import Senders
+
+LOG = logging.getLogger(__name__)
+
+CONTROL_S = 30.0
+"""No answer to a message or a look-up for so long: the connection is of no use."""
+ATTEMPTS = 8
+"""At one request, while the trouble is Telegram's own."""
+CONNECTIONS = 3
+"""Tries to have one request answered over a connection of its own."""
+LONGEST_PAUSE_S = 30.0
+PATIENCE_S = 10.0
+"""An account that rests longer hands its work to another."""
+LIMITED_S = 24 * 3600.0
+AWAY_S = 5.0
+"""After so long an account that had no connection is asked again."""
+
+_STATES: dict[Action, AccountState] = {
+    Action.LIMIT: "limited",
+    Action.FREEZE: "frozen",
+    Action.BAN: "banned",
+    Action.LOG_OUT: "logged out",
+}
+
+
+class Direction(StrEnum):
+    """Uploads and downloads have connections of their own, as in Telegram's own programs."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(slots=True)
+class Done:
+    """What an account has done since somebody last took the figures."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    messages: int = 0
+
+
+class Condition(NamedTuple):
+    """How an account is; the ledger is told when it is another than before."""
+
+    state: AccountState
+    trouble: str
+    until_ns: int
+
+
+class Account:
+    """A login that this process has the lease of.
+
+    `ask` and `transfer` raise `Elsewhere` if the account cannot do it now, and `Ruled` if
+    the error is about what was asked.
+    """
+
+    def __init__(
+        self, network: Network, kept: Ledger, row: ledger.Account, most_senders: int
+    ) -> None:
+        self.row = row
+        self.no = row.no
+        self.condition = Condition(row.state, row.trouble, row.until_ns)
+        self.done = Done()
+        self.new_waits: dict[str, int] = {}
+        """Flood waits that the ledger was not told of: method to ns since 1970."""
+        self._network = network
+        self._ledger = kept
+        self._most_senders = most_senders
+        session = StringSession(row.session)
+        self.home = DataCentre(session.dc_id, session.server_address, session.port)
+        self._key: bytes = session.auth_key.key
+        self._centres = {self.home.no: self.home}
+        self._keys: dict[int, bytes] = {}
+        self._control: Sender | None = None
+        self._connecting = asyncio.Lock()
+        self._importing = asyncio.Lock()
+        self._away_until = 0.0
+        self._is_closed = False
+        self._senders: dict[tuple[int, Direction], Senders] = {}
+        self._rests: dict[str, float] = {}
+
+    @property
+    def is_bot(self) -> bool:
+        return self.row.kind == "bot"
+
+    @property
+    def may_read(self) -> bool:
+        return self.condition.state in ("active", "limited", "frozen") and not self._is_away
+
+    @property
+    def may_write(self) -> bool:
+        return self.condition.state == "active" and not self._is_away
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return sum(senders.in_flight_bytes for senders in self._senders.values())
+
+    @property
+    def _is_away(self) -> bool:
+        """No connection could be made a moment ago."""
+        return time.monotonic() < self._away_until
+
+    def rest(self, method: str, seconds: float) -> None:
+        """Do not call this method for so long."""
+        self._rests[method] = time.monotonic() + seconds
+
+    def rests_s(self, method: type[TLRequest]) -> float:
+        """Seconds until this method may be called; 0 if it may now."""
+        return max(0.0, self._rests.get(method.__name__, 0.0) - time.monotonic())
+
+    def load(self, direction: Direction) -> float:
+        """How long something new would take to be answered: seconds, about."""
+        mine = [s for (_, way), s in self._senders.items() if way is direction]
+        rests_s = max((senders.rests_s for senders in mine), default=0.0)
+        return rests_s + sum(s.in_flight_bytes for s in mine) / (1 << 26)
+
+    def latency_s(self, direction: Direction) -> float:
+        """What the slowest data centre took to answer, lately."""
+        mine = (s.latency_s for (_, way), s in self._senders.items() if way is direction)
+        return max(mine, default=0.0)
+
+    async def ask(self, request: TLRequest, timeout_s: float = CONTROL_S) -> Any:
+        """The answer to one request on the control connection."""
+        method = type(request).__name__
+        if (rests_s := self.rests_s(type(request))) > 0:
+            raise Elsewhere(f"{method} rests", rests_s)
+        is_unsure, attempt = False, 0
+        while True:
+            try:
+                control = await self._connected()
+                return await control.call(InvokeWithoutUpdatesRequest(request), timeout_s)
+            except Unanswered:
+                raise
+            except Exception as error:  # `judge` raises what it does not know
+                ruling = judge(error)
+                is_unsure |= ruling.action in (Action.RECONNECT, Action.REPEAT)
+                with _marking(is_unsure):
+                    await self._bear(ruling, method, attempt)
+            attempt += 1
+
+    async def transfer(
+        self, centre: int, direction: Direction, request: InvokeWithoutUpdatesRequest, size: int
+    ) -> Any:
+        """The answer to one `upload.*` request that carries `size` bytes, without updates."""
+        senders, attempt = self._at(centre, direction), 0
+        while True:
+            if senders.rests_s > PATIENCE_S:
+                raise Elsewhere("transfers rest", senders.rests_s)
+            try:
+                return await senders.call(request, size)
+            except (Unanswered, StoreError):
+                raise
+            except Exception as error:  # `judge` raises what it does not know
+                ruling = judge(error)
+            if ruling.action in (Action.SLOW_DOWN, Action.REST):
+                senders.slow_down(ruling.number, to_one=ruling.action is Action.REST)
+                self._note_wait(f"{direction}loads", ruling.number)
+                continue
+            if ruling.action is Action.LOG_OUT and centre != self.home.no and not attempt:
+                await self._forget_key(centre)
+            elif ruling.number == TOO_MANY_CONNECTIONS:
+                senders.thin_out()
+            else:
+                await self._bear(ruling, type(request.query).__name__, attempt)
+            attempt += 1
+
+    async def check(self) -> None:
+        """See that the login is alive; raises as `ask` does."""
+        await self.ask(GetUsersRequest([InputUserSelf()]))
+
+    def recover(self) -> None:
+        """Be active again when a limit is over."""
+        if self.condition.state == "limited" and time.time_ns() >= self.condition.until_ns:
+            self.condition = Condition("active", "", 0)
+
+    async def keep_alive(self) -> None:
+        """Say a word on every connection that is to stay. To be called now and then."""
+        try:
+            control = await self._connected()
+            await control.call(PingRequest(secrets.randbits(63)), CONTROL_S)
+            for way in Direction:
+                await self._at(self.home.no, way).keep_alive()
+        except Unanswered:
+            return
+        except Exception as error:
+            judge(error)
+            await self._disconnect()
+
+    async def close(self) -> None:
+        """Close every connection, and make none again."""
+        self._is_closed = True
+        await asyncio.gather(*(senders.close() for senders in self._senders.values()))
+        await self._disconnect()
+
+    # ---- connections
+
+    async def _connected(self) -> Sender:
+        """The control connection, made if need be; one at a time, or the login would be lost."""
+        async with self._connecting:
+            if self._control and self._control.is_open:
+                return self._control
+            await self._disconnect()
+            if self._is_closed:
+                raise Elsewhere(f"account {self.no} was let go of", AWAY_S)
+            if self._is_away:
+                raise Elsewhere("no connection", self._away_until - time.monotonic())
+            control = Sender(self._network, self.home, self._key)
+            try:
+                await control.open()
+                config = await control.introduce(GetConfigRequest(), CONTROL_S)
+            except BaseException as error:
+                await control.close()
+                if isinstance(error, OSError | asyncio.TimeoutError):
+                    self._away_until = time.monotonic() + AWAY_S
+                raise
+            self._centres |= _centres(config)
+            self._control = control
+            return control
+
+    async def _disconnect(self) -> None:
+        control, self._control = self._control, None
+        if control:
+            await control.close()
+
+    def _at(self, centre: int, direction: Direction) -> Senders:
+        if (centre, direction) not in self._senders:
+            self._senders[centre, direction] = Senders(
+                lambda: self._open_sender(centre), self._most_senders
+            )
+        return self._senders[centre, direction]
+
+    async def _open_sender(self, centre: int) -> Sender:
+        if centre == self.home.no:
+            return await _opened(Sender(self._network, self.home, self._key))
+        async with self._importing:
+            if centre not in self._centres:
+                await self._connected()
+            if centre not in self._centres:
+                raise Elsewhere(f"data centre {centre} is not known", None)
+            key = self._keys.get(centre) or await asyncio.to_thread(
+                self._ledger.data_centre_key, self.no, centre
+            )
+            if key is None:
+                return await self._import(self._centres[centre])
+        self._keys[centre] = key
+        return await _opened(Sender(self._network, self._centres[centre], key))
+
+    async def _import(self, centre: DataCentre) -> Sender:
+        """A first connection to another data centre; its key is kept, as logins are scarce."""
+        exported = await self.ask(ExportAuthorizationRequest(centre.no))
+        sender = await _opened(Sender(self._network, centre, None))
+        try:
+            request = ImportAuthorizationRequest(exported.id, exported.bytes)
+            await sender.introduce(request, CONTROL_S)
+        except BaseException:
+            await sender.close()
+            raise
+        self._keys[centre.no] = sender.key
+        await asyncio.to_thread(self._ledger.keep_data_centre_key, self.no, centre.no, sender.key)
+        return sender
+
+    async def _forget_key(self, centre: int) -> None:
+        """The key is not believed there any more; the next sender gets another."""
+        self._keys.pop(centre, None)
+        await asyncio.to_thread(self._ledger.keep_data_centre_key, self.no, centre, None)
+
+    # ---- what errors do
+
+    async def _bear(self, ruling: Ruling, method: str, attempt: int) -> None:
+        """Return if the same is to be asked again; else raise `Elsewhere` or `Ruled`."""
+        match ruling.action:
+            case Action.REPEAT if attempt < ATTEMPTS:
+                pause_s = min(LONGEST_PAUSE_S, 2.0**attempt)
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            case Action.RECONNECT if attempt < CONNECTIONS and not self._is_away:
+                pass
+            case Action.REPEAT | Action.RECONNECT:
+                raise Elsewhere(ruling.text, AWAY_S)
+            case Action.REST | Action.SLOW_DOWN:
+                self.rest(method, ruling.number)
+                self._note_wait(method, ruling.number)
+                raise Elsewhere(ruling.text, ruling.number)
+            case Action.LIMIT | Action.FREEZE | Action.BAN | Action.LOG_OUT:
+                self._become(_STATES[ruling.action], ruling.text)
+                raise Elsewhere(ruling.text)
+            case _:
+                raise Ruled(ruling)
+
+    def _become(self, state: AccountState, trouble: str) -> None:
+        if self.condition.state == state:
+            return
+        LOG.warning("account %d is %s: %s", self.no, state, trouble)
+        seconds = LIMITED_S if state == "limited" else 0.0
+        until_ns = time.time_ns() + int(seconds * 1e9) if seconds else 0
+        self.condition = Condition(state, trouble, until_ns)
+
+    def _note_wait(self, method: str, seconds: float) -> None:
+        LOG.info("account %d: %s waits %.0f s", self.no, method, seconds)
+        self.new_waits[method] = time.time_ns() + int(seconds * 1e9)
+
+
+async def _opened(sender: Sender) -> Sender:
+    try:
+        await sender.open()
+    except BaseException:
+        await sender.close()
+        raise
+    return sender
+
+
+def _centres(config: Any) -> dict[int, DataCentre]:
+    """The data centres that a config lists, by number; IPv4, and none that is special."""
+    return {
+        option.id: DataCentre(option.id, option.ip_address, option.port)
+        for option in reversed(config.dc_options)
+        if not (option.ipv6 or option.media_only or option.cdn or option.tcpo_only)
+        and ipaddress.ip_address(option.ip_address)
+    }
+
+
+@contextlib.contextmanager
+def _marking(is_unsure: bool) -> Iterator[None]:
+    """Let what is raised within say whether the request may have been carried out."""
+    try:
+        yield
+    except Unanswered as error:
+        error.is_unsure = is_unsure
+        raise
