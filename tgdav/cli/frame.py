@@ -23,12 +23,15 @@ from tgdav.errors import Busy, DriveInUse, Failed, KeyRefused, Refused, TgdavErr
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMMANDS = ("serve", "user", "account", "store", "key", "flush", "status")
-EX_REFUSED, EX_BUSY = 65, 75
+COMMANDS = (
+    *("serve", "user", "account", "store", "key", "flush", "status"),
+    *("fsck", "scrub", "repair", "maintenance"),
+)
+EX_DAMAGE, EX_REFUSED, EX_BUSY = 3, 65, 75
 
 EXIT_CODES = """
 \b
-Exit codes: 0 done · 1 failed · 2 wrong usage · 65 refused, nothing changed ·
+Exit codes: 0 done · 1 failed · 2 wrong usage · 3 damage found · 65 refused, nothing changed ·
 66 no drive, or one too many · 69 the address cannot be had · 73 disk full ·
 74 database · 75 in use or busy, try again · 76 database of a newer tgdav ·
 77 wrong key or unsafe key file · 78 settings
