@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 CALLS = 4
 """Calls of a store that one put keeps busy, where it has any use for more than one."""
-READ = 1 << 20
+READ = 256 << 10
 """Bytes of a pack in memory while it is looked at."""
 
 _other = replicas.alias("other")
@@ -216,9 +216,11 @@ class Delivery:
     def _require_sound(self, pack: Spooled) -> None:
         # Read, not mapped: mapped pages count as this process's memory.
         digest = blake3()
+        space = memoryview(bytearray(min(READ, pack.size)))
         for start in range(0, pack.size, READ):
-            size = min(READ, pack.size - start)
-            digest.update(self._spool.store.read(pack.locator, start, size))
+            part = space[: pack.size - start]
+            self._spool.store.read_into(pack.locator, start, part)
+            digest.update(part)
         if digest.digest() != pack.digest:
             raise PackDamaged(f"pack {pack.pack_id.hex()}: damaged in the spool")
 
