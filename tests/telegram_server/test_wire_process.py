@@ -1,6 +1,8 @@
 """The server as tests use it: a process of its own, with a control port."""
 
 import asyncio
+import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -64,9 +66,14 @@ def test_it_ends_when_its_input_does():
         stdout=subprocess.PIPE,
     )
     with process:
-        assert process.stdout.readline()
+        where = json.loads(process.stdout.readline())
+        # Whoever still holds a connection does not keep it.
+        ports = (where["control"], where["data_centres"]["1"])
+        held = [socket.create_connection(("127.0.0.1", port)) for port in ports]
         process.stdin.close()
         assert process.wait(10) == 0
+        for connection in held:
+            connection.close()
 
 
 def test_what_it_complains_of_is_not_lost(monkeypatch: pytest.MonkeyPatch):

@@ -16,8 +16,8 @@ from mtproto.transport.packets import BasePacket, MessagePacket
 from tests.telegram_server.wire.framing import Framing, Malformed, size_of
 from tests.telegram_server.wire.shaping import Line, Shape
 
-INBOX_MAX = 4 << 20
-OUTBOX_MAX = 4 << 20
+INBOX_MAX = 8 << 20
+OUTBOX_MAX = 8 << 20
 _ABORTED = struct.pack("ii", 1, 0)
 
 
