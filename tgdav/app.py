@@ -49,6 +49,7 @@ from tgdav.web.page import HEADERS, page
 
 if TYPE_CHECKING:
     from tgdav.dav.server import Server
+    from tgdav.maintenance.schedule import Schedule
     from tgdav.stores.telegram.network import Network
     from tgdav.stores.telegram.store import Telegram
 
@@ -163,6 +164,11 @@ class Drive:
         DirectoryStore.make(path.absolute())
         return roster.add(self.db, "directory", {"path": str(path.absolute())})
 
+    @property
+    def scratch(self) -> Path:
+        """Where a job may keep one pack for a while."""
+        return self.folder / SPOOL
+
     def add_telegram(self, *, title: str = "", channel_id: int | None = None) -> int:
         """Keep packs in channels: a new one called `title`, or that of the id. The store's number.
 
@@ -270,13 +276,17 @@ def opened(
         # A server has the leases that the one before it had; a command never takes them over.
         ledger = SqlLedger(db, keys, Leases(db, f"gateway {spool_no}" if serving else None))
         reached = stack.enter_context(contextlib.closing(Reach(settings, ledger)))
-        pool = stack.enter_context(contextlib.closing(StorePool(settings.store.copies)))
+        kept = settings.store
+        pool = stack.enter_context(contextlib.closing(StorePool(kept.copies, kept.write_quorum)))
         opener = _opener(folder, ledger, reached, serving=serving)
         vault = _vault(folder, settings, db, keys, drive, pool, spool_no, opener)
         stack.callback(vault.close)
         vault.refresh()
         if serving:
             vault.start()
+            schedule = _schedule(folder, settings, db, vault)
+            schedule.start()
+            stack.callback(schedule.close, settings.server.grace_s)
         yield Drive(folder, settings, db, vault, Tree(db, vault), ledger, reached)
 
 
@@ -329,6 +339,19 @@ def _vault(
         journal=journal.unpacked,
         open_store=open_store,
     )
+
+
+def _schedule(folder: Path, settings: Settings, db: Database, vault: Vault) -> "Schedule":
+    """The jobs by the clock; none if a setting says so."""
+    # A command that serves nothing need not wait for the code that keeps the drive sound.
+    from tgdav.maintenance.jobs import Plan, jobs  # noqa: PLC0415
+    from tgdav.maintenance.schedule import Schedule  # noqa: PLC0415
+
+    wanted = settings.maintenance
+    plan = Plan(fsck_s=wanted.fsck_hours * 3600, scrub_s=wanted.scrub_days * 86400)
+    table = jobs(vault.workshop, folder / SPOOL, plan) if wanted.enabled else ()
+    gateway = f"schedule {vault.workshop.spool.no}"
+    return Schedule(db, table, gateway, bytes_per_s=wanted.bytes_per_s)
 
 
 def _opener(folder: Path, ledger: SqlLedger, reached: Reach, *, serving: bool) -> OpenStore:
@@ -408,13 +431,15 @@ def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / f"{SERVING}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.5)  # a command may try it for a moment
     except filelock.Timeout as error:
         raise DriveInUse("another process serves this data folder") from error
     with lock:
         (folder / SERVING).write_text(f"{os.getpid()}\n")
-        yield
-        (folder / SERVING).unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            (folder / SERVING).unlink(missing_ok=True)
 
 
 def is_served(folder: Path) -> bool:

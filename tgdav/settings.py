@@ -77,6 +77,9 @@ class StoreSettings(Section):
         "disk", description="what an answered save has reached: this machine's disk, or the stores"
     )
     copies: int = Field(1, ge=1, le=8, description="stores that each pack is kept in")
+    write_quorum: int = Field(
+        1, ge=1, le=8, description="of these, stores that must have a pack; repair makes the rest"
+    )
     pack_size: Bytes = Field(
         ByteSize(32 * MIB), ge=64 * KIB, le=512 * MIB, description="size of a pack"
     )
@@ -88,6 +91,21 @@ class StoreSettings(Section):
     )
     spool_limit: Bytes = Field(
         ByteSize(10 * GIB), ge=MIB, description="most bytes of packs that wait for the stores"
+    )
+
+
+class MaintenanceSettings(Section):
+    """What keeps the drive sound by the clock, while it is served."""
+
+    enabled: bool = Field(True, description="run the jobs by the clock while serving")
+    bytes_per_s: Bytes = Field(
+        ByteSize(8 * MIB), description="most that the jobs read from stores in a second; 0: all"
+    )
+    scrub_days: float = Field(
+        30.0, ge=0, description="days in which every replica is read and opened; 0: never"
+    )
+    fsck_hours: float = Field(
+        24.0, ge=0, description="hours between two comparisons with what the stores list; 0: never"
     )
 
 
@@ -153,6 +171,7 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     telegram: TelegramSettings = TelegramSettings()
     cache: CacheSettings = CacheSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     memory: MemorySettings = MemorySettings()
     key: KeySettings = KeySettings()
     log: LogSettings = LogSettings()

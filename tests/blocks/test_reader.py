@@ -259,7 +259,7 @@ def test_a_long_read_fetches_ahead(room: Room, store: FaultyStore) -> None:
 @pytest.mark.parametrize(
     ("limits", "most"),
     [
-        (Limits(largest_pack=1 << 31, concurrency=4, local=True), 9),
+        (Limits(largest_pack=1 << 31, concurrency=4, local=True), 5),
         (FAR_AWAY, 9),
         (Limits(largest_pack=1 << 31, concurrency=20, local=False), 21),
         (Limits(largest_pack=1 << 31, concurrency=100, local=False), 33),

@@ -7,5 +7,5 @@ number checks (32, 33), answers kept for a client that asks again, and updates p
 Nor, of what lies behind: chats of people, saved messages and basic groups; photos, albums, stickers
 and every medium but documents; public names of channels and joining by them; takeout, QR codes and
 signing up; upload.getFileHashes and CDN; differences of updates (they are empty); the api_id of a
-login that exists already. Where Telegram's rule is reported or unknown, `state/switches.py` says so.
+login that exists already. Rules that are only reported, or unknown: `state/switches.py`.
 """

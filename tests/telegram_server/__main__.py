@@ -63,7 +63,7 @@ async def _serve(key: ServerKey, folder: Path, data_centres: int) -> None:
     }
     print(json.dumps(where), flush=True)
     await ended.wait()
-    control.close()
+    await control.close()
     await server.close()
 
 

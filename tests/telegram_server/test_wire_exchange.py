@@ -17,7 +17,7 @@ from telethon.tl.functions import (
 from telethon.tl.functions.help import GetNearestDcRequest
 from telethon.tl.types import ClientDHInnerData, DhGenRetry, PQInnerData
 
-from tests.telegram_server.wire.exchange import P, Q, Exchange, Refused
+from tests.telegram_server.wire.exchange import Exchange, P, Q, Refused
 from tests.telegram_server.wire.keys import ServerKey
 from tests.telegram_server.wire_rig import (
     HOME,
@@ -100,9 +100,20 @@ def test_what_does_not_fit_is_refused(server_key: ServerKey, changed: dict[str, 
         exchange.answer(bytes(request))
 
 
+def test_another_keys_fingerprint_is_refused(server_key: ServerKey):
+    exchange, request = offered(server_key)
+    request.public_key_fingerprint += 1
+    with pytest.raises(Refused):
+        exchange.answer(bytes(request))
+
+
 def test_what_is_not_what_was_hashed_is_refused(server_key: ServerKey):
     exchange, request = offered(server_key)
-    request.encrypted_data = bytes(255) + b"\x02"
+    block = bytearray(server_key.decrypt(request.encrypted_data))
+    block[0] ^= 1
+    public, _ = rsa._server_keys[server_key.fingerprint]
+    wrong = pow(int.from_bytes(block, "big"), public.e, public.n)
+    request.encrypted_data = wrong.to_bytes(256, "big")
     with pytest.raises(Refused):
         exchange.answer(bytes(request))
 
@@ -158,7 +169,7 @@ async def test_a_message_that_was_tampered_with_ends_the_connection():
             speaker.state.encrypt_message_data(speaker.message(GetNearestDcRequest()))
         )
         sealed[50] ^= 1
-        await speaker.connection.send(bytes(sealed))
+        speaker.send_packet(bytes(sealed))
         with pytest.raises((OSError, EOFError)):
-            await speaker.connection.recv()
+            await speaker.hear_packet()
         assert server.tally.calls() == {}

@@ -203,3 +203,9 @@ def test_dialogs_come_newest_first_in_pages(owner: Direct) -> None:
     assert (page.count, [one.title for one in page.chats]) == (5, ["4", "3", "2"])
     rest = owner(messages.GetDialogsRequest(None, 0, peers[2], 3, 0))
     assert [one.title for one in rest.chats] == ["1", "0"]
+
+
+def test_a_channel_made_by_a_verb_is_the_accounts(world: World, owner: Direct) -> None:
+    made = world.control("make_channel", {"account": owner.account, "title": "made"})
+    sent = owner.send(types.InputPeerChannel(made["id"], made["access_hash"]))
+    assert sent.id == 2

@@ -53,9 +53,8 @@ def test_a_bot_sends_so_many_a_minute_in_each_channel(world: World, client: Dire
     bot = Direct.bot(world)
     peers = []
     for title in ("one", "two"):
-        channel = world.control(
-            "add_channel", {"owner": client.account, "title": title, "admins": [bot.account]}
-        )
+        told = {"account": client.account, "title": title, "admins": [bot.account]}
+        channel = world.control("make_channel", told)["id"]
         peers.append(types.InputPeerChannel(channel, 0))
     file = bot.save(b"pack")
     for _ in range(20):

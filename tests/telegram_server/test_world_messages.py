@@ -263,6 +263,15 @@ def test_a_document_is_sent_again_with_another_caption(
     assert copy.id != sent.id
 
 
+def test_an_old_reference_sends_nothing(
+    world: World, client: Direct, peer: types.InputPeerChannel
+) -> None:
+    sent = client.send(peer)
+    world.control("expire_references", {})
+    request = messages.SendMediaRequest(peer, copying(sent), "", random_id=9)
+    assert refused(client, request) == "400 FILE_REFERENCE_EXPIRED"
+
+
 def test_an_uploaded_document_is_sent_later(client: Direct, peer: types.InputPeerChannel) -> None:
     media = client.sending(peer, client.save(b"later")).media
     shown = client(messages.UploadMediaRequest(peer, media))

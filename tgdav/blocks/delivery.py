@@ -11,11 +11,11 @@ from functools import partial
 from typing import NamedTuple
 
 from blake3 import blake3
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from tgdav.blocks import index
-from tgdav.blocks.index import NewBlock, NewPack
-from tgdav.blocks.pack import parse_caption, read_pack
+from tgdav.blocks.adopting import adopt
+from tgdav.blocks.pack import parse_caption
 from tgdav.blocks.tables import packs, replicas, stores
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import PackDamaged, ReplicaMissing, TgdavError
@@ -29,6 +29,18 @@ CALLS = 4
 READ = 256 << 10
 """Bytes of a pack in memory while it is looked at."""
 
+_other = replicas.alias("other")
+_others = (
+    select(func.count())
+    .select_from(_other.join(stores, stores.c.no == _other.c.store))
+    .where(
+        _other.c.pack == packs.c.no,
+        _other.c.state == index.SOUND,
+        stores.c.state == "active",
+        stores.c.kind != "spool",
+    )
+    .correlate(packs)
+)
 _SPOOLED = (
     select(
         packs.c.no,
@@ -38,6 +50,7 @@ _SPOOLED = (
         packs.c.caption,
         replicas.c.locator,
         replicas.c.state,
+        _others.scalar_subquery().label("others"),
     )
     .join(replicas, replicas.c.pack == packs.c.no)
     .where(replicas.c.store == bindparam("of_store"))
@@ -82,6 +95,7 @@ class Spooled(NamedTuple):
     caption: str
     locator: Locator
     state: str
+    others: int  # replicas that count as promised ones
 
     @property
     def is_sound(self) -> bool:
@@ -103,17 +117,23 @@ class Delivery:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def waiting(self) -> list[Spooled]:
-        """The packs in the spool, oldest first."""
+        """The packs in the spool: those that only it has first, and of these the oldest."""
         with self._workshop.db.read() as connection:
             rows = connection.execute(_SPOOLED, {"of_store": self._spool.no})
-            return [Spooled(*row) for row in rows]
+            return sorted(map(Spooled._make, rows), key=self._is_safe)
+
+    def owed(self) -> list[Spooled]:
+        """Of the packs in the spool, those that saves wait for."""
+        return [pack for pack in self.waiting() if not self._is_safe(pack)]
 
     def deliver(self, waiting: Iterable[Spooled], renew: Callable[[], None]) -> None:
         """Put these packs into the stores, a few at a time; call `renew` all along.
 
-        What could not be put waits on in the spool. No more is tried after a store that
-        takes nothing, but after a pack that nobody should get. Raises in the end
-        `StoreBusy`, `StoreError`, `DiskFull`, `DatabaseBusy`; else `PackDamaged`.
+        One that a quorum of stores has leaves the spool, even if more are promised and
+        could not be made now: repair makes them. What could not be put waits on in the
+        spool. No more is tried after a store that takes nothing, but after a pack that
+        nobody should get. Raises in the end `StoreBusy`, `StoreError`, `DiskFull`,
+        `DatabaseBusy`; else `PackDamaged`.
         """
         under_way: set[Future[None]] = set()
         errors: list[BaseException] = []
@@ -141,6 +161,9 @@ class Delivery:
             is_ours = said is not None and said.drive_id == self._workshop.drive.drive_id
             if listed.locator not in known and said and is_ours:
                 self._settle(listed, said.pack_id)
+
+    def _is_safe(self, pack: Spooled) -> bool:
+        return pack.others >= self._workshop.pool.quorum
 
     def _at_once(self) -> int:
         """Packs to have under way: each makes several calls of its own."""
@@ -180,7 +203,9 @@ class Delivery:
             return  # the process that put it died before it could drop it here
         self._require_sound(pack)
         data = self._spool.content(pack.locator)
-        for replica in pool.put(pack.pack_id, data, pack.caption, present=present):
+        for replica in pool.put(
+            pack.pack_id, data, pack.caption, present=present, enough=pool.quorum
+        ):
             self._workshop.db.write(partial(_record, pack.no, replica))
 
     def _is_spooled(self, pack: Spooled) -> bool:
@@ -220,32 +245,10 @@ class Delivery:
             self._spool.discard(listed.locator)
 
     def _adopt(self, listed: Listed) -> None:
-        """Record a pack, and those of its blocks that are recorded nowhere."""
-        data = self._spool.content(listed.locator)
         try:
-            contents = read_pack(
-                lambda offset, size: bytes(data[offset : offset + size]),
-                listed.size,
-                self._workshop.keys,
-            )
+            adopt(self._workshop, self._spool.no, self._spool.store, listed)
         except PackDamaged as error:
             LOG.warning("spool: left alone, as nothing is known of it: %s", error)
-            return
-        no = self._spool.numbers.take()[0]
-        numbers = self._workshop.numbers.take(len(contents.entries))
-        pack = NewPack(no, contents.pack_id, listed.size, blake3(data).digest(), listed.caption)
-        blocks = [
-            NewBlock(number, entry.block_id, entry.size, entry.sealed_size, no, entry.offset)
-            for number, entry in zip(numbers, contents.entries, strict=True)
-        ]
-
-        def work(connection: Connection) -> None:
-            known = index.find(connection, [block.block_id for block in blocks])
-            index.record_pack(connection, pack, [Replica(self._spool.no, listed.locator)])
-            index.record_blocks(connection, blocks, known)
-
-        self._workshop.db.write(work)
-        LOG.info("pack %s: found in the spool and recorded", contents.pack_id.hex())
 
 
 def _record(pack: int, replica: Replica, connection: Connection) -> None:

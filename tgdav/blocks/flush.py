@@ -66,6 +66,14 @@ class Flusher:
             lambda: self._deliver(self._delivery.waiting(), progress),
         )
 
+    def reach_quorum(self) -> None:
+        """As `flush`, but further copies than a save waits for are left to the clock."""
+        self._pack_turn.wait(self._packing.has_work, self._pack_all)
+        self._delivery_turn.wait(
+            lambda: bool(self._delivery.owed()),
+            lambda: self._deliver(self._delivery.owed()),
+        )
+
     def flush_beside(self, progress: Progress, patience_s: float) -> None:
         """`flush` where another process has the stores: make the packs, watch it do the rest.
 

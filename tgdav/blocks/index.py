@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
-from tgdav.blocks.tables import blocks, packs, replicas, stores
+from tgdav.blocks.tables import blocks, packs, replicas, staged, stores
 from tgdav.errors import StoreBusy
 from tgdav.prepared import Prepared
 from tgdav.stores.base import Locator
@@ -24,9 +24,11 @@ BATCH = 500
 """Values in one IN: far below what any database takes, and enough to be one round trip."""
 
 _kept = replicas.join(stores, (stores.c.no == replicas.c.store) & (stores.c.state != "gone"))
-_is_alive = or_(
-    blocks.c.pack.is_(None),
-    exists().select_from(_kept).where(replicas.c.pack == blocks.c.pack, replicas.c.state == SOUND),
+_is_alive = case(
+    (blocks.c.pack.is_(None), exists().where(staged.c.block == blocks.c.no)),
+    else_=exists()
+    .select_from(_kept)
+    .where(replicas.c.pack == blocks.c.pack, replicas.c.state == SOUND),
 )
 _FIND = Prepared(
     select(blocks.c.block_id, blocks.c.no, _is_alive.label("is_alive")).where(
@@ -62,6 +64,7 @@ _REVIVE = (
     )
 )
 _INSERT_PACK = insert(packs)
+_PACK_NO = select(packs.c.no).where(packs.c.pack_id == bindparam("of_pack_id"))
 _INSERT_REPLICA = insert(replicas)
 _RENEW_REPLICA = (
     update(replicas)
@@ -201,12 +204,19 @@ def _move(no: int, block: NewBlock) -> dict[str, int | None]:
     }
 
 
-def record_pack(connection: Connection, pack: NewPack, kept: Iterable[Replica]) -> None:
-    """Record a pack that these stores have."""
+def record_pack(connection: Connection, pack: NewPack, kept: Iterable[Replica]) -> int:
+    """Record a pack that these stores have; its number.
+
+    That is another one than it should have if it was found in a store and recorded before.
+    """
     now = time.time_ns()
-    connection.execute(_INSERT_PACK, pack._asdict() | {"created_ns": now})
+    no = connection.scalars(_PACK_NO, {"of_pack_id": pack.pack_id}).one_or_none()
+    if no is None:
+        no = pack.no
+        connection.execute(_INSERT_PACK, pack._asdict() | {"created_ns": now})
     for replica in kept:
-        record_replica(connection, pack.no, replica)
+        record_replica(connection, no, replica)
+    return int(no)
 
 
 def record_replica(connection: Connection, pack: int, replica: Replica) -> None:

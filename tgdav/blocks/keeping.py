@@ -30,9 +30,9 @@ def keep(
     try:
         replicas = _replicas(workshop, kept)
 
-        def work(connection: Connection) -> T:
-            index.record_pack(connection, kept.pack, replicas)
-            return record(connection, kept)
+        def work(connection: Connection) -> tuple[KeptPack, T]:
+            numbered = kept.numbered(index.record_pack(connection, kept.pack, replicas))
+            return numbered, record(connection, numbered)
 
         recorded = workshop.db.write(work)
     finally:
@@ -41,17 +41,21 @@ def keep(
         workshop.backlog.add(spooled=kept.pack.size)
     else:
         workshop.spool.discard(kept.replica.locator)
-    return kept, recorded
+    return recorded
 
 
 def _replicas(workshop: Workshop, kept: KeptPack) -> list[Replica]:
-    """Who has the pack when it is recorded: the spool, or the promised stores."""
+    """Who has the pack when it is recorded: the spool, or as many stores as a save waits for.
+
+    While these are fewer than promised the spool has it as well, for the delivery of the rest.
+    """
     if not workshop.in_stores:
         return [kept.replica]
-    pack, locator = kept.pack, kept.replica.locator
+    pack, locator, pool = kept.pack, kept.replica.locator, workshop.pool
     try:
         data = workshop.spool.content(locator)
-        return list(workshop.pool.put(pack.pack_id, data, pack.caption))
+        replicas = list(pool.put(pack.pack_id, data, pack.caption, copies=pool.quorum))
     except BaseException:
         workshop.spool.discard(locator)
         raise
+    return replicas if len(replicas) >= pool.copies else [*replicas, kept.replica]

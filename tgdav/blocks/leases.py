@@ -65,6 +65,12 @@ class Leases:
 
         return self._db.write(work)
 
+    def remaining_s(self, name: str) -> float:
+        """For how long somebody has `name` still; 0 if nobody does."""
+        with self._db.read() as connection:
+            found = connection.execute(_FIND, {"of_name": name}).one_or_none()
+            return max(0.0, (found.until_ns - self._clock(connection)) / 1e9) if found else 0.0
+
     def release(self, name: str) -> None:
         """Give `name` back; nothing happens if this holder does not have it."""
         self._db.write(

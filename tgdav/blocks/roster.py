@@ -197,16 +197,25 @@ def add(db: Database, kind: str, settings: Mapping[str, object]) -> int:
 
     Call it when the store is there. Any number of processes may call it at once.
     """
-    no = Numbers(db, "store", 1).take()[0]
     told = json.dumps(dict(settings), sort_keys=True)
+    with db.read() as connection:
+        known = _like(connection, kind, told)
+    if known is not None:
+        return known
+    no = Numbers(db, "store", 1).take()[0]
 
     def work(connection: Connection) -> int:
-        like = {"of_kind": kind, "of_settings": told}
-        found = connection.scalars(_LIKE, like).first()
+        found = _like(connection, kind, told)
         if found is not None:
-            return int(found)
+            return found
         row = {"no": no, "kind": kind, "settings": told, "state": "active"}
         connection.execute(insert(stores), row | {"added_ns": time.time_ns()})
         return no
 
     return db.write(work)
+
+
+def _like(connection: Connection, kind: str, settings: str) -> int | None:
+    like = {"of_kind": kind, "of_settings": settings}
+    found = connection.scalars(_LIKE, like).first()
+    return None if found is None else int(found)

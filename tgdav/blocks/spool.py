@@ -27,6 +27,13 @@ class KeptPack(NamedTuple):
     replica: Replica
     blocks: tuple[NewBlock, ...]
 
+    def numbered(self, no: int) -> "KeptPack":
+        """The same pack under the number that it is recorded by."""
+        if no == self.pack.no:
+            return self
+        blocks = tuple(block._replace(pack=no) for block in self.blocks)
+        return KeptPack(self.pack._replace(no=no), self.replica, blocks)
+
 
 class Spool:
     """The directory in which packs wait, and what it takes to make one. Any thread."""

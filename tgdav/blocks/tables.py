@@ -55,6 +55,16 @@ leases = Table(
     Column("until_ns", BigInteger, nullable=False),  # free from then on
 )
 
+# What the jobs of maintenance did last, whoever of the processes ran them.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("begun_ns", BigInteger, nullable=False),
+    Column("ended_ns", BigInteger),  # null: it runs, or its process died in it
+    Column("said", Text, nullable=False),  # JSON: the job's facts, or {"trouble": sentence}
+)
+
 stores = Table(
     "stores",
     metadata,
@@ -88,6 +98,7 @@ replicas = Table(
     Column("state", String(16), nullable=False),  # "sound", "suspect" (a read went wrong)
     Column("verified_ns", BigInteger, nullable=False),
     Index(None, "store", "pack"),
+    Index(None, "verified_ns"),
     sqlite_with_rowid=False,
 )
 
@@ -223,6 +234,7 @@ __all__ = [
     "drive",
     "holds",
     "intents",
+    "jobs",
     "leases",
     "memberships",
     "numbers",

@@ -124,7 +124,7 @@ class Vault:
         Raises `StagingFull` at once if there is no room for any.
         """
         self._workshop.backlog.require_room()
-        reach_stores = self._flusher.flush if self._workshop.in_stores else None
+        reach_stores = self._flusher.reach_quorum if self._workshop.in_stores else None
         return BlockWriter(self._workshop, announced, reach_stores)
 
     def adopt(self, connection: Connection, draft: Draft) -> list[tuple[int, int, int, int]]:
@@ -202,6 +202,11 @@ class Vault:
         self._flusher.close(grace_s)
         for threads in (self._sealing, self._keeping, self._transfers, self._distant):
             threads.shutdown(cancel_futures=True)
+
+    @property
+    def workshop(self) -> Workshop:
+        """What the jobs of maintenance work on."""
+        return self._workshop
 
     def status(self) -> VaultStatus:
         """Figures of the whole drive, and of this process's memory."""

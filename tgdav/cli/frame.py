@@ -4,11 +4,12 @@ A command's module is imported when the command is named, so that `tgdav serve` 
 not wait for the code of the others.
 """
 
+import contextlib
 import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,16 +17,21 @@ import click
 import platformdirs
 
 import tgdav
-from tgdav.errors import Busy, Failed, KeyRefused, Refused, TgdavError
+from tgdav import app
+from tgdav.blocks.progress import Progress, unseen
+from tgdav.errors import Busy, DriveInUse, Failed, KeyRefused, Refused, TgdavError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMMANDS = ("serve", "user", "account", "store", "key", "flush", "status")
-EX_REFUSED, EX_BUSY = 65, 75
+COMMANDS = (
+    *("serve", "user", "account", "store", "key", "flush", "status"),
+    *("fsck", "scrub", "repair", "maintenance"),
+)
+EX_DAMAGE, EX_REFUSED, EX_BUSY = 3, 65, 75
 
 EXIT_CODES = """
 \b
-Exit codes: 0 done · 1 failed · 2 wrong usage · 65 refused, nothing changed ·
+Exit codes: 0 done · 1 failed · 2 wrong usage · 3 damage found · 65 refused, nothing changed ·
 66 no drive, or one too many · 69 the address cannot be had · 73 disk full ·
 74 database · 75 in use or busy, try again · 76 database of a newer tgdav ·
 77 wrong key or unsafe key file · 78 settings
@@ -98,6 +104,33 @@ def json_option(command: F) -> F:
 def print_json(facts: object) -> None:
     """Print `facts` on one line; keys keep their order."""
     click.echo(json.dumps(facts, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def beside_server(folder: Path) -> Iterator[bool]:
+    """True if a server has the drive's stores; if not, none can be started meanwhile."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(app.alone(folder))
+            is_beside = False
+        except DriveInUse:
+            is_beside = True
+        yield is_beside
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield unseen
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        yield tell
 
 
 def read_password(from_stdin: bool, what: str = "Password") -> str:

@@ -50,6 +50,7 @@ def command(folder: Path, **given: str | None) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("telethon").setLevel(logging.WARNING)
     share_one_heap()
     with app.alone(folder):
         password = app.make_unless_made(folder, settings)

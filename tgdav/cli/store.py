@@ -7,12 +7,19 @@ import click
 
 from tgdav import app
 from tgdav.blocks.status import StoreStatus
-from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
+from tgdav.cli.frame import (
+    ask_passphrase,
+    beside_server,
+    data_option,
+    json_option,
+    print_json,
+    progress_bar,
+)
 
 
 @click.group()
 def command() -> None:
-    """Add stores and list them. A running server uses a new one within seconds."""
+    """Add stores, list, drain and remove them. A running server sees it within seconds."""
 
 
 @command.group()
@@ -66,6 +73,43 @@ def show(folder: Path, as_json: bool) -> None:
             f"{store.no}\t{store.kind}\t{store.state}\t{store.packs} packs\t"
             f"{store.bytes} bytes\t{_path(store)}"
         )
+
+
+@command.command()
+@click.argument("no", type=int)
+@click.option("--stop", is_flag=True, help="Use the store again; what has moved stays moved.")
+@json_option
+@data_option
+def drain(folder: Path, no: int, stop: bool, as_json: bool) -> None:
+    """Move all packs of the store NO into the other stores, and give it up.
+
+    It may be interrupted: the same command, or a server, goes on where it ended. Beside a
+    running server the server does it, and goes on if the command ends. Without one the
+    command does it, and no server can be started before it ends.
+    """
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        if stop:
+            drive.vault.end_drain(no)
+            click.echo(f"store {no} is used again")
+            return
+        drive.vault.begin_drain(no)
+        held = next(store for store in drive.vault.stores() if store.no == no)
+        with beside_server(folder) as is_beside, progress_bar(f"Draining store {no}") as progress:
+            drive.vault.drain(no, progress, beside=is_beside)
+    if as_json:
+        print_json({"no": no, "state": "gone", "packs": held.packs, "bytes": held.bytes})
+    else:
+        click.echo(f"store {no} is empty and was given up: {held.packs} packs moved")
+
+
+@command.command()
+@click.argument("no", type=int)
+@data_option
+def remove(folder: Path, no: int) -> None:
+    """Give up the store NO, if it holds nothing."""
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        drive.vault.remove_store(no)
+    click.echo(f"store {no} removed")
 
 
 def _path(store: StoreStatus) -> str:

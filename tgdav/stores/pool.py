@@ -44,9 +44,11 @@ def _ignore(_replica: Replica, _error: Exception) -> None:
 class StorePool:
     """Stores by number. Any thread."""
 
-    def __init__(self, copies: int = 1) -> None:
+    def __init__(self, copies: int = 1, quorum: int | None = None) -> None:
         self.copies = copies
         """Stores that each pack is promised to."""
+        self.quorum = min(quorum or copies, copies)
+        """Of these, as many as have it before this machine lets go of it; repair makes the rest."""
         self.on_bad: Report = _ignore
         """Told of each replica that a read found missing, damaged or out of reach."""
         self._lock = threading.Lock()
@@ -84,6 +86,17 @@ class StorePool:
     def has(self, no: int) -> bool:
         return no in self._stores
 
+    def store(self, no: int) -> Store:
+        """The store itself. Raises `StoreError` if it is not at hand."""
+        store = self._stores.get(no)
+        if store is None:
+            raise StoreError(f"store {no} is not at hand")
+        return store
+
+    def is_writable(self, no: int) -> bool:
+        """True if packs may be put there."""
+        return no in self._writable
+
     def is_local(self, no: int) -> bool:
         """True if reading from this store costs no network."""
         store = self._stores.get(no)
@@ -101,17 +114,27 @@ class StorePool:
         return next((store.limits.concurrency for store in nearest if store), 1)
 
     def put(
-        self, pack_id: bytes, data: Buffer, caption: str, *, present: Collection[int] = ()
+        self,
+        pack_id: bytes,
+        data: Buffer,
+        caption: str,
+        *,
+        present: Collection[int] = (),
+        copies: int | None = None,
+        enough: int | None = None,
     ) -> Iterator[Replica]:
-        """Yield each replica as it is made, until the promised number of stores has one.
+        """Yield each replica as it is made, until `copies` stores have one: the promised number.
 
-        Those in `present` count. A store that fails is passed over. Raises the last
-        failure when no further copy can be had: `StoreBusy`, `StoreError`, `DiskFull`.
+        Those in `present` count. A store that fails is passed over. When no further copy
+        can be had, and fewer than `enough` were (by default: than `copies`), the last
+        failure is raised: `StoreBusy`, `StoreError`, `DiskFull`.
         """
+        wanted = self.copies if copies is None else copies
+        enough = wanted if enough is None else enough
         made = len(set(present))
         failures: dict[int, TgdavError] = {}
         for no, store in self._candidates(present):
-            if made >= self.copies:
+            if made >= wanted:
                 break
             try:
                 locator = store.put(pack_id, data, caption)
@@ -120,17 +143,15 @@ class StorePool:
                 continue
             made += 1
             yield Replica(no, locator)
-        if made < self.copies:
-            told = StoreError(
-                f"{self.copies} replicas are promised, and stores for {made} are there"
-            )
+        if made < enough:
+            told = StoreError(f"{enough} replicas are promised, and stores for {made} are there")
             raise [told, *failures.values()][-1]
         for no, failure in failures.items():
             LOG.warning("store %d passed over: %s", no, failure)
 
     def delete(self, no: int, locators: Sequence[Locator]) -> None:
         """Have a store forget these. Raises `StoreBusy`, `StoreError`; then ask again."""
-        self._store(no).delete(locators)
+        self.store(no).delete(locators)
 
     def read(
         self,
@@ -178,7 +199,7 @@ class StorePool:
         failures: list[TgdavError] = []
         for replica in self._nearest(replicas):
             try:
-                return read(self._store(replica.store), replica.locator)
+                return read(self.store(replica.store), replica.locator)
             except StoreBusy as error:
                 failures.append(error)
             except (StoreError, PackDamaged) as error:
@@ -192,12 +213,6 @@ class StorePool:
 
     def _nearest(self, replicas: Sequence[Replica]) -> list[Replica]:
         return sorted(replicas, key=lambda replica: not self.is_local(replica.store))
-
-    def _store(self, no: int) -> Store:
-        store = self._stores.get(no)
-        if store is None:
-            raise StoreError(f"store {no} is not at hand")
-        return store
 
 
 def _require_sound(locator: Locator, is_sound: bool) -> None:

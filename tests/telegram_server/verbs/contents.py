@@ -17,16 +17,21 @@ from tests.telegram_server.verbs.verb import verb
 
 
 @verb
-def add_channel(
-    state: State, owner: int, title: str, admins: list[int] | None = None, broadcast: bool = True
-) -> int:
-    """A channel with these accounts as admins; its id."""
-    now, creator = state.clock.now(), state.accounts.of(owner)
+def make_channel(
+    state: State, account: int, title: str, admins: list[int] | None = None, broadcast: bool = True
+) -> dict[str, int | None]:
+    """A channel of that account, with others as admins.
+
+    Its id, and the access hash that the account's newest login has for it; None: no login.
+    """
+    now, creator = state.clock.now(), state.accounts.of(account)
     channel = state.channels.add(creator, title, "", now, broadcast)
-    _add_message(state, channel, owner, action=types.MessageActionChannelCreate(title))
-    for account in admins or []:
-        admit(state, channel.channel_id, account, admin=True)
-    return channel.channel_id
+    _add_message(state, channel, account, action=types.MessageActionChannelCreate(title))
+    for other in admins or []:
+        admit(state, channel.channel_id, other, admin=True)
+    logins = state.logins.of(creator)
+    access_hash = logins[-1].access_hash("channel", channel.channel_id) if logins else None
+    return {"id": channel.channel_id, "access_hash": access_hash}
 
 
 @verb

@@ -31,6 +31,7 @@ from tests.telegram_server.wire.keys import AuthKey, KeyRing, ServerKey
 from tests.telegram_server.wire.link import Link
 from tests.telegram_server.wire.outgoing import Outgoing
 from tests.telegram_server.wire.sealing import HEADER, unseal
+from tests.telegram_server.wire.session import Session
 from tests.telegram_server.wire.tally import Tally
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Dialogue:
         except (ValueError, struct.error) as error:
             raise Malformed("an encrypted message that cannot be read") from error
         session = key.session(session_id)
-        outgoing = self._outgoing_to(key, session_id)
+        outgoing = self._outgoing_to(key, session)
         if complaint := service.complaint(key, message_id, sequence, salt):
             outgoing.put(complaint)
             return
@@ -158,21 +159,20 @@ class Dialogue:
             told = service.announcement(key, session, first)
             outgoing.put(told, is_content=True, is_answer=False)
         for message in messages:
-            self._hear(key, session_id, outgoing, message)
+            self._hear(key, session, outgoing, message)
             yield
 
-    def _outgoing_to(self, key: AuthKey, session_id: int) -> Outgoing:
-        name = key.caller.key_id, session_id
+    def _outgoing_to(self, key: AuthKey, session: Session) -> Outgoing:
+        name = key.caller.key_id, session.id
         if name not in self._outgoing:
-            self._outgoing[name] = Outgoing(key, key.session(session_id), self._send)
+            self._outgoing[name] = Outgoing(key, session, self._send)
         return self._outgoing[name]
 
-    def _hear(self, key: AuthKey, session_id: int, outgoing: Outgoing, message: Message) -> None:
+    def _hear(self, key: AuthKey, session: Session, outgoing: Outgoing, message: Message) -> None:
         if message.body[:4] == _ACK:
             return
         if message.sequence % 2:
             outgoing.received(message.id)
-        session = key.session(session_id)
         if session.is_repeat(message.id):
             return
         try:

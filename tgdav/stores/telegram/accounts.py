@@ -110,11 +110,12 @@ class Accounts:
         checked_at = time.monotonic()
         while True:
             await self._looked.wait()
-            mine = [a for a in self._mine.values() if a.may_read]
-            await asyncio.gather(*(account.keep_alive() for account in mine))
-            if time.monotonic() - checked_at > CHECK_S:
-                checked_at = time.monotonic()
-                await asyncio.gather(*(_check(account) for account in mine))
+            with self._told_of_trouble():
+                mine = [a for a in self._mine.values() if a.may_read]
+                await asyncio.gather(*(account.keep_alive() for account in mine))
+                if time.monotonic() - checked_at > CHECK_S:
+                    checked_at = time.monotonic()
+                    await asyncio.gather(*(_check(account) for account in mine))
             await asyncio.sleep(KEEP_ALIVE_S)
 
     @contextlib.contextmanager
@@ -123,6 +124,9 @@ class Accounts:
             yield
         except TgdavError as error:
             LOG.warning("accounts: %s", error)
+        except Exception:
+            # Without a next round the leases would run out, unnoticed.
+            LOG.exception("accounts: the round ended early")
 
     async def _refresh(self) -> None:
         """Take up and let go, as the ledger says, and as far as there are leases."""

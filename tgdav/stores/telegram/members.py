@@ -234,12 +234,9 @@ async def _dialogs(account: Account) -> AsyncIterator[Any]:
 
 
 def _chat_in(answer: Any) -> Any:
-    """The channel in `Updates`, or in the result of joining by a link."""
-    return (
-        getattr(answer, "updates", answer).chats[0]
-        if not hasattr(answer, "chats")
-        else (answer.chats[0])
-    )
+    """The channel that was made or joined: in updates, or in a result that has them."""
+    updates = answer if hasattr(answer, "chats") else answer.updates
+    return updates.chats[0]
 
 
 def _may_post(chat: Any) -> bool:

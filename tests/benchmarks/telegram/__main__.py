@@ -1,0 +1,145 @@
+"""`python -m tests.benchmarks.telegram`: 1 GiB there and back over MTProto, in one run.
+
+The test server is a process of its own, 50 ms away. The caps are the server's.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.benchmarks.load import connected, expect, in_parallel
+from tests.benchmarks.measures import GIB, get, put_noise
+from tests.telegram_drive import TelegramDrive, telegram_drive
+from tests.telegram_server.process import TelegramServer
+
+MB = 1_000_000
+CAP = 30 * MB
+LATENCY_S = 0.05
+
+Figures = dict[str, float]
+
+
+def there_and_back(drive: TelegramDrive, size: int) -> Figures:
+    """PUT until Telegram alone has it; GET with nothing in memory. MB/s, CPU ms a MB."""
+    cpu, began = drive.cpu_s(), time.perf_counter()
+    in_parallel(drive.target, 1, [put_noise("/big.bin", size, 1)])
+    drive.await_flush()
+    put_s, put_cpu = time.perf_counter() - began, drive.cpu_s() - cpu
+    drive.restart()
+    cpu, began = drive.cpu_s(), time.perf_counter()
+    in_parallel(drive.target, 1, [get("/big.bin", size)])
+    get_s, get_cpu = time.perf_counter() - began, drive.cpu_s() - cpu
+    return told(size, put_s, put_cpu, get_s, get_cpu)
+
+
+def told(size: int, up_s: float, up_cpu_s: float, down_s: float, down_cpu_s: float) -> Figures:
+    return {
+        "PUT MB/s": size / MB / up_s,
+        "GET MB/s": size / MB / down_s,
+        "PUT CPU ms/MB": up_cpu_s * 1000 * MB / size,
+        "GET CPU ms/MB": down_cpu_s * 1000 * MB / size,
+    }
+
+
+def of_drive(
+    server: TelegramServer, folder: Path, size: int, *, users: int = 1, **telegram: object
+) -> Figures:
+    """One new drive's figures."""
+    with telegram_drive(server, folder / f"{time.monotonic_ns()}", users=users, **telegram) as it:
+        return there_and_back(it, size)
+
+
+def of_peer(server: TelegramServer, way: str, size: int) -> Figures:
+    """The same by Telethon itself, in a channel of its own."""
+    phone = f"+99968{time.monotonic_ns() % 10**8:08d}"
+    user = server.control("add_user", phone=phone)["user_id"]
+    session = server.control("session", account=user)
+    found = json.loads(run_peer(way, session, server.key_path, size))
+    return told(size, found["up_s"], found["up_cpu_s"], found["down_s"], found["down_cpu_s"])
+
+
+def run_peer(*arguments: object) -> str:
+    """One of Telethon's own ways, in a process of its own: what it printed."""
+    program = [sys.executable, "-m", "tests.benchmarks.telegram.peer"]
+    done = subprocess.run(
+        [*program, *map(str, arguments)], capture_output=True, text=True, timeout=1800, check=True
+    )
+    return done.stdout
+
+
+def first_byte(server: TelegramServer, folder: Path) -> Figures:
+    """A cold range of 1,000 bytes, in ms: two round trips and one window are the aim."""
+    taken = []
+    with telegram_drive(server, folder / "first") as drive:
+        in_parallel(drive.target, 1, [put_noise("/big.bin", 64 << 20, 1)])
+        drive.await_flush()
+        for turn in range(5):
+            drive.restart()
+            time.sleep(3)  # the accounts are connected
+            with connected(drive.target) as connection:
+                began = time.perf_counter()
+                start = turn * (12 << 20) + 12345
+                headers = f"Range: bytes={start}-{start + 999}\r\n"
+                assert expect(connection.ask("GET", "/big.bin", headers), 206) == 1000
+                taken.append((time.perf_counter() - began) * 1000)
+    return {"first byte ms": statistics.median(taken)}
+
+
+def plan(server: TelegramServer, folder: Path, size: int) -> dict[str, Callable[[], Figures]]:
+    """What is measured, by name; each sets the server's caps for itself."""
+
+    def shaped(work: Callable[[], Figures], **caps: int) -> Callable[[], Figures]:
+        def measure() -> Figures:
+            server.control("shape", latency_s=LATENCY_S, **caps)
+            return work()
+
+        return measure
+
+    one = {"connection_bytes_s": CAP}
+    each = {"account_bytes_s": CAP}
+    drive, peer = of_drive, of_peer
+    return {
+        "a. one sender of 30 MB/s: tgdav": shaped(
+            lambda: drive(server, folder, size, senders=1), **one
+        ),
+        "a. one sender of 30 MB/s: Telethon": shaped(lambda: peer(server, "stock", size), **one),
+        "b. accounts of 30 MB/s: 1": shaped(lambda: drive(server, folder, size, users=1), **each),
+        "b. accounts of 30 MB/s: 2": shaped(lambda: drive(server, folder, size, users=2), **each),
+        "b. accounts of 30 MB/s: 4": shaped(lambda: drive(server, folder, size, users=4), **each),
+        "b. account of 30 MB/s: Telethon": shaped(lambda: peer(server, "stock", size), **each),
+        "b. account of 30 MB/s: recipe": shaped(lambda: peer(server, "recipe", size), **each),
+        "c. no cap: tgdav, 1 account": shaped(lambda: drive(server, folder, size)),
+        "c. no cap: tgdav, 4 accounts": shaped(lambda: drive(server, folder, size, users=4)),
+        "c. no cap: Telethon": shaped(lambda: peer(server, "stock", size)),
+        "c. no cap: recipe": shaped(lambda: peer(server, "recipe", size)),
+        "first byte": shaped(lambda: first_byte(server, folder)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.telegram", description=__doc__
+    )
+    parser.add_argument("measure", nargs="*", help="begins of what to measure: a, b, c, first")
+    parser.add_argument("--scale", type=float, default=1.0, help="0.1 takes a tenth of the GiB")
+    parser.add_argument("--folder", type=Path, help="where drives keep their data")
+    arguments = parser.parse_args()
+    size = int(GIB * arguments.scale)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, TelegramServer() as server:
+        measured = plan(server, Path(folder), size)
+        print(f"{os.cpu_count()} cores, {size / MB:,.0f} MB, {LATENCY_S * 1000:.0f} ms\n")
+        for name, measure in measured.items():
+            if not arguments.measure or name.startswith(tuple(arguments.measure)):
+                figures = "  ".join(f"{what} {value:,.1f}" for what, value in measure().items())
+                print(f"{name:38} {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

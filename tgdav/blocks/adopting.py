@@ -1,0 +1,55 @@
+"""Packs that no row mentions and that are ours: recorded, never deleted.
+
+Such a pack may be all that is left of a newer database, and its blocks need not be sent
+again. Blocks that are dead come to life where it has them.
+"""
+
+import logging
+
+from sqlalchemy import Connection
+
+from tgdav.blocks import index
+from tgdav.blocks.index import NewBlock, NewPack
+from tgdav.blocks.soundness import examine
+from tgdav.blocks.workshop import Workshop
+from tgdav.errors import PackDamaged
+from tgdav.stores.base import Listed, Store
+from tgdav.stores.pool import Replica
+
+LOG = logging.getLogger(__name__)
+
+
+def adopt(workshop: Workshop, no: int, store: Store, listed: Listed) -> int:
+    """Record the replica that the store `no` lists, and its pack; the pack's number.
+
+    Reads all of it first: a pack that is not whole would poison what is saved next.
+    Raises `PackDamaged` then, or if it is another drive's; what the store raises.
+    """
+    examined = examine(
+        lambda offset, size: store.read(listed.locator, offset, size),
+        listed.size,
+        workshop.keys,
+        workshop.sealer,
+    )
+    contents = examined.contents
+    if contents.drive_id != workshop.drive.drive_id:
+        raise PackDamaged(f"pack {contents.pack_id.hex()}: of another drive")
+    pack_no = workshop.spool.numbers.take()[0]
+    numbers = workshop.numbers.take(len(contents.entries)) if contents.entries else ()
+    pack = NewPack(pack_no, contents.pack_id, listed.size, examined.digest, listed.caption)
+    replica = Replica(no, listed.locator)
+    blocks = [
+        NewBlock(number, entry.block_id, entry.size, entry.sealed_size, pack_no, entry.offset)
+        for number, entry in zip(numbers, contents.entries, strict=True)
+    ]
+
+    def work(connection: Connection) -> int:
+        recorded = index.record_pack(connection, pack, [replica])
+        if recorded == pack_no:
+            known = index.find(connection, [block.block_id for block in blocks])
+            index.record_blocks(connection, blocks, known)
+        return recorded
+
+    recorded = workshop.db.write(work)
+    LOG.info("pack %s: found in store %d and recorded", contents.pack_id.hex(), no)
+    return recorded

@@ -1,0 +1,71 @@
+"""`tgdav maintenance`: what a server does by the clock, and how to have it wait."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tgdav import app
+from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
+from tgdav.maintenance import turn
+from tgdav.maintenance.schedule import Ran, last_runs
+
+
+@click.group()
+def command() -> None:
+    """Show, pause and resume the jobs that a server runs by the clock."""
+
+
+@command.command("list")
+@json_option
+@data_option
+def show(folder: Path, as_json: bool) -> None:
+    """List the jobs that ran, when, and what they said."""
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        runs, paused_s = last_runs(drive.db), turn.paused_s(drive.db)
+    if as_json:
+        print_json({"paused_s": paused_s, "jobs": [_facts(ran) for ran in runs]})
+        return
+    if paused_s:
+        click.echo(f"paused for {paused_s:,.0f} s more")
+    for ran in runs:
+        facts = _facts(ran)
+        ended = facts["ended_s_ago"]
+        when = "not ended" if ended is None else f"{ended:,.0f} s ago"
+        click.echo(f"{ran.name}\t{when}\t{json.dumps(ran.facts)}")
+
+
+@command.command()
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True, max=24 * 365),
+    default=24.0,
+    show_default=True,
+    help="How long, from now.",
+)
+@data_option
+def pause(folder: Path, hours: float) -> None:
+    """Have no job run by the clock for a while; one that runs stops within seconds."""
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        turn.pause(drive.db, hours * 3600)
+
+
+@command.command()
+@data_option
+def resume(folder: Path) -> None:
+    """End the pause."""
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        turn.resume(drive.db)
+
+
+def _facts(ran: Ran) -> dict[str, Any]:
+    ended_s_ago = None if ran.ended_ns is None else (time.time_ns() - ran.ended_ns) / 1e9
+    begun_s_ago = (time.time_ns() - ran.begun_ns) / 1e9
+    return {
+        "name": ran.name,
+        "begun_s_ago": begun_s_ago,
+        "ended_s_ago": ended_s_ago,
+        "facts": ran.facts,
+    }

@@ -1,0 +1,65 @@
+"""What is done by the clock: one table of names, intervals and functions.
+
+A job that deletes or adopts replicas takes the turn of `turn.STORES` for as long as it
+runs, as the command of the same name does.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tgdav.blocks.workshop import Workshop
+from tgdav.maintenance.course import Course
+from tgdav.maintenance.fsck import Finding, fsck
+from tgdav.maintenance.repair import Repaired, repair
+from tgdav.maintenance.schedule import Job
+from tgdav.maintenance.scrub import scrub
+from tgdav.maintenance.turn import turn
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often; seconds. 0 is never, where the setting may say so."""
+
+    repair_s: float = 60.0
+    fsck_s: float = 86400.0
+    scrub_s: float = 30 * 86400.0
+    """In this time each replica is read once."""
+    scrub_every_s: float = 3600.0
+
+
+def jobs(workshop: Workshop, scratch: Path, plan: Plan) -> tuple[Job, ...]:
+    """The jobs of a drive. `scratch` is a folder with room for a pack."""
+    table = (
+        Job("repair", plan.repair_s, lambda course: mended(workshop, scratch, course)),
+        Job("fsck", plan.fsck_s, lambda course: checked(workshop, scratch, course)),
+        Job("scrub", plan.scrub_every_s if plan.scrub_s else 0, _scrubbed(workshop, plan.scrub_s)),
+    )
+    return tuple(job for job in table if job.every_s)
+
+
+def mended(workshop: Workshop, scratch: Path, course: Course) -> Mapping[str, Any]:
+    """Make the replicas that are owed, without asking the stores for all they have."""
+    with turn(workshop.db):
+        return asdict(repair(workshop, scratch, course, scan=False))
+
+
+def checked(workshop: Workshop, scratch: Path, course: Course) -> Mapping[str, Any]:
+    """Look for damage; if there is any, repair what can be."""
+    found = tally(fsck(workshop, course))
+    repaired: Repaired | None = None
+    if found:
+        with turn(workshop.db):
+            repaired = repair(workshop, scratch, course)
+    return {"found": found, "repaired": repaired and asdict(repaired)}
+
+
+def tally(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many there are of each kind."""
+    return dict(Counter(finding.kind for finding in findings))
+
+
+def _scrubbed(workshop: Workshop, older_than_s: float) -> Callable[[Course], Mapping[str, Any]]:
+    return lambda course: asdict(scrub(workshop, course, older_than_s=older_than_s))

@@ -1,0 +1,177 @@
+"""Jobs by the clock, one at a time and on one gateway at a time.
+
+What ran last is in the database, so it does not matter which gateway runs next. Knows
+jobs by name, interval and function, not what they do.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from tgdav.blocks.rounds import Rounds
+from tgdav.blocks.tables import jobs
+from tgdav.db import Database
+from tgdav.errors import Busy, TgdavError
+from tgdav.maintenance.course import Course, Stopped
+from tgdav.maintenance.turn import LEASE_S, paused_s, turn
+
+LOG = logging.getLogger(__name__)
+
+SCHEDULE = "schedule"
+TICK_S = 5.0
+FIRST_S = 60.0
+"""How long a process serves before it runs the first job."""
+LISTEN_S = 1.0
+"""How often a running job is asked whether it was paused."""
+
+_LAST = select(jobs.c.name, jobs.c.begun_ns, jobs.c.ended_ns, jobs.c.said)
+_named = jobs.c.name == bindparam("of_name")
+_BEGIN_AGAIN = update(jobs).where(_named).values(begun_ns=bindparam("at_ns"), ended_ns=None)
+_BEGIN = insert(jobs).values(
+    name=bindparam("of_name"), begun_ns=bindparam("at_ns"), ended_ns=None, said="{}"
+)
+_END = update(jobs).where(_named).values(ended_ns=bindparam("at_ns"), said=bindparam("facts"))
+
+
+class Job(NamedTuple):
+    """Something to be done now and then."""
+
+    name: str
+    """At most 32 characters."""
+    every_s: float
+    """From the end of one run to the next."""
+    run: Callable[[Course], Mapping[str, Any]]
+    """Does it; returns plain facts. It works in steps of a `Course`, may be stopped at any
+    of them, and raises `Busy` to be tried again soon."""
+
+
+class Ran(NamedTuple):
+    """What is known of a job's last run."""
+
+    name: str
+    begun_ns: int
+    ended_ns: int | None
+    """None while it runs, or if its process died in it."""
+    facts: dict[str, Any]
+
+
+class Schedule:
+    """The jobs of one process. `gateway` is a name that the process before had, too."""
+
+    def __init__(
+        self,
+        db: Database,
+        table: Sequence[Job],
+        gateway: str,
+        *,
+        bytes_per_s: int = 0,
+        tick_s: float = TICK_S,
+        first_s: float = FIRST_S,
+        lease_s: float = LEASE_S,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._db = db
+        self._table = table
+        self._gateway = gateway
+        self._bytes_per_s = bytes_per_s
+        self._lease_s = lease_s
+        self._clock = clock
+        self._first = time.monotonic() + first_s
+        self._over = threading.Event()
+        self._rounds = Rounds("maintenance", self._round, tick_s)
+
+    def start(self) -> None:
+        """Run what is due from now on, in a thread of its own."""
+        if self._table:
+            self._rounds.start()
+
+    def close(self, grace_s: float) -> None:
+        """Stop the running job at its next step; wait at most `grace_s` for it."""
+        self._over.set()
+        self._rounds.close(grace_s)
+
+    def run_due(self) -> list[str]:
+        """Run what is due now, unless it is another gateway's turn; the names of what ran.
+
+        Raises `DatabaseBusy`.
+        """
+        ran: list[str] = []
+        if paused_s(self._db) or not any(map(self._is_due, self._table)):
+            return ran
+        try:
+            with turn(self._db, SCHEDULE, self._gateway, self._lease_s) as check:
+                for job in self._table:
+                    if self._is_due(job):
+                        self._run(job, check)
+                        ran.append(job.name)
+        except (Busy, Stopped):
+            pass
+        return ran
+
+    def _round(self) -> None:
+        if time.monotonic() >= self._first:
+            self.run_due()
+
+    def _is_due(self, job: Job) -> bool:
+        ran = next((ran for ran in last_runs(self._db) if ran.name == job.name), None)
+        if ran is None or ran.ended_ns is None:
+            return True
+        now = self._clock()
+        # A clock that was set back shall not keep a job waiting for it.
+        return ran.ended_ns > now or now - ran.ended_ns >= job.every_s * 1e9
+
+    def _run(self, job: Job, check: Callable[[], None]) -> None:
+        """Run it and write down how it went; a run that was stopped is due still."""
+        self._db.write(lambda connection: _begin(connection, job.name, self._clock()))
+        course = Course(self._bytes_per_s, go_on=_Listening(self._db, self._over, check).go_on)
+        try:
+            facts = dict(job.run(course))
+        except (Busy, Stopped) as error:
+            LOG.info("%s: goes on later: %s", job.name, error or "stopped")
+            raise
+        except TgdavError as error:
+            LOG.warning("%s: %s", job.name, error)
+            facts = {"trouble": str(error)}
+        except Exception as error:
+            LOG.exception("%s: ended early", job.name)
+            facts = {"trouble": type(error).__name__}
+        told = {"of_name": job.name, "at_ns": self._clock(), "facts": json.dumps(facts)}
+        self._db.write(lambda connection: connection.execute(_END, told))
+
+
+class _Listening:
+    """Whether a job may go on: asked often, found out now and then."""
+
+    def __init__(self, db: Database, over: threading.Event, check: Callable[[], None]) -> None:
+        self._db = db
+        self._over = over
+        self._check = check
+        self._due = 0.0
+
+    def go_on(self) -> None:
+        """Raise `Stopped` if not."""
+        self._check()
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + LISTEN_S
+            if paused_s(self._db):
+                raise Stopped
+        if self._over.is_set():
+            raise Stopped
+
+
+def last_runs(db: Database) -> list[Ran]:
+    """What is known of each job that ever ran."""
+    with db.read() as connection:
+        rows = connection.execute(_LAST.order_by(jobs.c.name)).all()
+    return [Ran(name, begun, ended, json.loads(said)) for name, begun, ended, said in rows]
+
+
+def _begin(connection: Connection, name: str, at_ns: int) -> None:
+    told = {"of_name": name, "at_ns": at_ns}
+    if not connection.execute(_BEGIN_AGAIN, told).rowcount:
+        connection.execute(_BEGIN, told)
