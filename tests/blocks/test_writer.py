@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 
 from tests.blocks.room import FIRST_STORE, KIB, SPOOL, Room, content
 from tgdav.blocks.tables import blocks, holds, packs, replicas, staged, stores
-from tgdav.blocks.vault import Draft, Extent
+from tgdav.blocks.vault import BlockWriter, Draft, Extent
 from tgdav.db import Database
 from tgdav.errors import Busy, ContentLost, DiskFull, StagingFull, StoreError
 from tgdav.stores.base import Buffer
@@ -262,6 +262,57 @@ def test_a_full_disk_is_told_leaves_nothing_and_comes_back(room: Room) -> None:
     assert room.rows(packs) == 0
     room.spool.room = 1 << 30
     assert room.read(room.save(content(400 * KIB))) == content(400 * KIB)
+
+
+class SlowDisk(DirectoryStore):
+    """A spool whose first pack is not written to before `go_on`."""
+
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    def create(self, pack_id: bytes, caption: str) -> PackSink:
+        self.begun.set()
+        assert self.go_on.wait(20)
+        return super().create(pack_id, caption)
+
+
+@pytest.fixture
+def slow(room: Room) -> SlowDisk:
+    slow = room.spool = SlowDisk.make(room.folder / "spool")
+    slow.begun, slow.go_on = threading.Event(), threading.Event()
+    room.open()
+    return slow
+
+
+def write_until_begun(writer: BlockWriter, data: bytes, slow: SlowDisk) -> int:
+    """Write until the disk is asked for something; how much was written."""
+    at = 0
+    while not slow.begun.wait(0.05):
+        writer.write(data[at : at + KIB])
+        at += KIB
+    return at
+
+
+def test_bytes_are_taken_while_those_before_wait_for_the_disk(room: Room, slow: SlowDisk) -> None:
+    data = content(400 * KIB)
+    with room.vault.writer(len(data)) as writer:
+        at = write_until_begun(writer, data, slow)
+        writer.write(data[at : at + KIB])
+        slow.go_on.set()
+        writer.write(data[at + KIB :])
+        draft = writer.finish()
+    assert room.read(room.publish(draft)) == data
+
+
+def test_a_save_given_up_leaves_nothing_to_those_who_work_on_it(room: Room, slow: SlowDisk) -> None:
+    data = content(400 * KIB)
+    with room.vault.writer(len(data)) as writer:
+        write_until_begun(writer, data, slow)
+        threading.Timer(0.2, slow.go_on.set).start()
+    assert slow.go_on.is_set()
+    assert room.spooled_files() == []
+    assert room.rows(blocks) == 0
+    assert room.vault.status().memory_bytes == 0
 
 
 @pytest.mark.parametrize("size", [500, 30 * KIB, 400 * KIB])

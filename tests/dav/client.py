@@ -194,3 +194,8 @@ class Upload:
             self._rest = piece
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
+
+    def readinto(self, space: memoryview) -> int:
+        data = self.read(len(space))
+        space[: len(data)] = data
+        return len(data)

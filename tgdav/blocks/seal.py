@@ -106,20 +106,21 @@ class Sealer:
 
     def seal(self, block_id: bytes, chunk: Buffer) -> bytes:
         """`chunk` compressed if that pays, encrypted and framed; another each time."""
-        frame = self._workspace.buffer(sealed_bound(len(chunk)))
-        return bytes(frame[: self.seal_into(frame, block_id, chunk)])
+        return bytes(self.seal_into(self._workspace.buffer, block_id, chunk))
 
-    def seal_into(self, target: memoryview, block_id: bytes, chunk: Buffer) -> int:
-        """As `seal`, into `target` of at least `sealed_bound` bytes; how many it took."""
+    def seal_into(
+        self, take: Callable[[int], memoryview], block_id: bytes, chunk: Buffer
+    ) -> memoryview:
+        """As `seal`, into what `take` gives for as many bytes as it has become."""
         codec, body = self._workspace.compress(chunk)
         nonce = self._random_bytes(NONCE_SIZE)
         header = _HEADER.pack(VERSION, codec, self._aead, len(chunk), len(body))
+        target = take(len(body) + _OVERHEAD)
         target[:NONCE_SIZE] = nonce
         target[NONCE_SIZE:_BODY] = self._masked(block_id, nonce, header)
         aead = cipher(self._aead, self._keys.sealing_key(block_id))
-        sealed_size = len(body) + _OVERHEAD
-        aead.encrypt_into(nonce, body, header + block_id, target[_BODY:sealed_size])
-        return sealed_size
+        aead.encrypt_into(nonce, body, header + block_id, target[_BODY:])
+        return target
 
     def open(self, block_id: bytes, sealed: Buffer) -> bytes:
         """The chunk that was sealed under `block_id`.

@@ -53,7 +53,8 @@ __all__ = [
 
 LOG = logging.getLogger(__name__)
 
-SEALING_THREADS = min(4, os.cpu_count() or 2)
+SEALING_THREADS = 6
+"""As many as the bench has usual batches for; some wait for the disk."""
 KEEPING_THREADS = 4
 TRANSFER_THREADS = 8
 DISTANT_THREADS = 32

@@ -41,7 +41,7 @@ class Workshop:
     slabs: Slabs
     """Memory of large blocks."""
     sealing: Executor
-    """Threads that compress and encrypt, where Python's lock is released."""
+    """Threads that name, seal and place what a save has cut, while it receives the next."""
     keeping: Executor
     """Threads that wait for the disk while packs are synced and recorded."""
     transfers: Executor

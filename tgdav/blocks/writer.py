@@ -1,19 +1,19 @@
 """One save on its way in: cut, name, look up, seal, place.
 
-Knows nothing of what is being saved. Back-pressure is that `write` takes its time:
-it returns when the bytes are kept, or held within the budget.
+Knows nothing of what is being saved. Back-pressure is that `filled` takes its time: what
+was cut is worked on by another thread while the next comes, and by one at a time.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Self
 
 from tgdav.blocks import index
-from tgdav.blocks.chunker import Chunker
+from tgdav.blocks.chunker import Batch, Chunker
 from tgdav.blocks.draft import Draft, Pending, Pieces
 from tgdav.blocks.holds import Hold
 from tgdav.blocks.placing import Placing
-from tgdav.blocks.seal import sealed_bound
 from tgdav.blocks.workshop import Workshop
 from tgdav.stores.base import Buffer
 
@@ -33,9 +33,10 @@ class BlockWriter:
         self._chunker = Chunker(
             workshop.drive.chunks,
             workshop.keys.chunk_seed,
-            expected=self._announced,
-            copy=workshop.slabs.copy,
+            workshop.slabs,
+            expected=announced,
         )
+        self._working: Future[None] | None = None
         self._granted = 0
         self._fed = 0
         self._pieces = Pieces()
@@ -54,35 +55,47 @@ class BlockWriter:
     ) -> None:
         self._workshop.budget.give(self._granted)
         self._granted = 0
+        if self._working:
+            wait([self._working])
         if self._draft is None:
             self._placing.abandon()
             self._hold.drop()
 
-    def write(self, data: Buffer) -> None:
-        """Take more of the content; blocks while too much waits already.
+    @property
+    def room(self) -> memoryview:
+        """Where the next bytes of the content go, at least one; `filled` says how many did."""
+        return self._chunker.room
 
-        Raises `StagingFull`, `DiskFull`, `StoreError`, `DatabaseBusy`; then the save is
-        void. `data` is not needed afterwards.
+    def filled(self, count: int) -> None:
+        """Take the bytes at the beginning of `room`, which is elsewhere from now on.
+
+        Blocks while too much waits already. Raises `StagingFull`, `DiskFull`,
+        `StoreError`, `DatabaseBusy`, perhaps for what came before; then the save is void.
         """
-        self._workshop.backlog.make_way(len(data))
+        self._workshop.backlog.make_way(count)
+        self._fed += count
+        self._chunker.fill(count)
+        if self._chunker.is_full:
+            self._hand_over(self._chunker.find())
+        else:
+            self._grant(self._chunker.held)
+
+    def write(self, data: Buffer) -> None:
+        """As `filled`, of bytes that lie elsewhere; `data` is not needed afterwards."""
         rest = memoryview(data).cast("B")
         while rest:
-            part, rest = rest[: self._chunker.room], rest[self._chunker.room :]
-            self._fed += len(part)
-            if len(part) < self._chunker.room:
-                self._chunker.feed(part)
-                self._grant(self._chunker.held)
-            else:
-                with self._workshop.bench.hold(2 * (self._chunker.held + len(part))):
-                    self._take(self._chunker.feed(part))
+            room = self.room[: len(rest)]
+            room[:] = rest[: len(room)]
+            rest = rest[len(room) :]
+            self.filled(len(room))
 
     def finish(self) -> Draft:
         """The whole save, each block recorded already or pending in the draft.
 
-        Raises what `write` raises.
+        Raises what `filled` raises.
         """
-        with self._workshop.bench.hold(2 * self._chunker.held):
-            self._take(self._chunker.finish())
+        self._hand_over(self._chunker.find(is_end=True))
+        self._settle()
         if self._reach_stores:
             self._placing.stage_all()
         pending = self._placing.finish()
@@ -99,27 +112,47 @@ class BlockWriter:
             self._workshop.budget.take(size - self._granted, granted=True)
             self._granted = size
 
-    def _take(self, chunks: list[Buffer]) -> None:
-        if not chunks:
-            return
-        named = [(self._workshop.keys.block_id(chunk), chunk) for chunk in chunks]
-        numbers = self._known([block_id for block_id, _ in named], sum(map(len, chunks)))
+    def _hand_over(self, sizes: list[int]) -> None:
+        """Have chunks of these sizes worked on, as soon as those before are done."""
+        self._settle()
+        batch, expected = self._chunker.cut(sizes), max(0, self._announced - self._fed)
+        self._workshop.bench.take(2 * batch.size)
+        if batch.size <= self._workshop.sizes.small:
+            self._work(batch, expected)  # it takes less than another thread takes to wake
+        else:
+            self._working = self._workshop.sealing.submit(self._work, batch, expected)
+
+    def _settle(self) -> None:
+        """Wait for the batch under way; raises what it raised."""
+        working, self._working = self._working, None
+        if working:
+            working.result()
+
+    def _work(self, batch: Batch, expected: int) -> None:
+        """Keep the chunks; give back their memory, and what they have of the bench."""
+        size = 2 * batch.size
+        try:
+            self._keep(batch, expected)
+        finally:
+            for chunk in batch.chunks:
+                chunk.release()
+            self._workshop.slabs.give(batch.memory)
+            self._workshop.bench.give(size)
+
+    def _keep(self, batch: Batch, expected: int) -> None:
+        named = [(self._workshop.keys.block_id(chunk), chunk) for chunk in batch.chunks]
+        numbers = self._known([block_id for block_id, _ in named], batch.size)
         fresh = {block_id: chunk for block_id, chunk in named if block_id not in numbers}
-        expected = max(0, self._announced - self._fed)
         for block in self._sealed(fresh):
             numbers[block.block_id] = block.no
             self._placing.add(block, expected)
         for block_id, chunk in named:
             self._pieces.append(numbers[block_id], block_id, len(chunk))
-            self._let_go(block_id, chunk)
+            if len(chunk) <= self._workshop.sizes.small:
+                # Many clients read a small file back as soon as they have saved it.
+                self._workshop.cache.keep_opened(block_id, bytes(chunk))
         if self._hold.is_due:
             self._hold.keep(self._pieces.numbers)
-
-    def _let_go(self, block_id: bytes, chunk: Buffer) -> None:
-        if len(chunk) <= self._workshop.sizes.small:
-            # Many clients read a small file back as soon as they have saved it.
-            self._workshop.cache.keep_opened(block_id, bytes(chunk))
-        self._workshop.slabs.give(chunk)
 
     def _known(self, ids: list[bytes], size: int) -> dict[bytes, int]:
         """Numbers of the blocks that need not be kept again."""
@@ -131,18 +164,14 @@ class BlockWriter:
             numbers |= {i: known.no for i, known in found.items() if known.is_alive}
         return numbers
 
-    def _sealed(self, chunks: dict[bytes, Buffer]) -> Iterator[Pending]:
+    def _sealed(self, chunks: dict[bytes, memoryview]) -> Iterator[Pending]:
         """The chunks sealed, in order, under numbers of their own."""
-        sealed: Iterable[bytes | memoryview]
-        if sum(map(len, chunks.values())) <= self._workshop.sizes.small:
-            sealed = map(self._workshop.sealer.seal, chunks.keys(), chunks.values())
-        else:
-            sealed = self._workshop.sealing.map(self._seal, chunks.keys(), chunks.values())
         numbers = self._workshop.numbers.take(len(chunks)) if chunks else ()
-        for no, (block_id, chunk), frame in zip(numbers, chunks.items(), sealed, strict=True):
-            yield Pending(no, block_id, len(chunk), frame)
+        for no, (block_id, chunk) in zip(numbers, chunks.items(), strict=True):
+            yield Pending(no, block_id, len(chunk), self._seal(block_id, chunk))
 
-    def _seal(self, block_id: bytes, chunk: Buffer) -> memoryview:
-        """The chunk sealed in a slab."""
-        slab = self._workshop.slabs.take(sealed_bound(len(chunk)))
-        return slab[: self._workshop.sealer.seal_into(slab, block_id, chunk)]
+    def _seal(self, block_id: bytes, chunk: memoryview) -> Buffer:
+        """The chunk sealed; in a slab, unless it is small."""
+        if len(chunk) <= self._workshop.sizes.small:
+            return self._workshop.sealer.seal(block_id, chunk)
+        return self._workshop.sealer.seal_into(self._workshop.slabs.take, block_id, chunk)

@@ -26,7 +26,7 @@ _BASE64 = re.compile(r"([A-Za-z0-9-]+)=:?([A-Za-z0-9+/]+={0,2})")
 class Hash(Protocol):
     """What `hashlib` gives."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
@@ -36,7 +36,7 @@ class Adler32:
     def __init__(self) -> None:
         self._value = 1
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._value = zlib.adler32(data, self._value)
 
     def digest(self) -> bytes:
@@ -72,7 +72,7 @@ class Checksums:
         names = {*self._kept, *(claim.algorithm for claim in self._claims)}
         self._hashes = {name: _HASHES[name]() for name in names}
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: memoryview) -> None:
         for each in self._hashes.values():
             each.update(data)
 

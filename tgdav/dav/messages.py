@@ -74,6 +74,10 @@ class Readable(Protocol):
         """At most `size` bytes; b"" at the end."""
         ...
 
+    def readinto(self, space: memoryview, /) -> int:
+        """As `read`, into `space`; how many bytes came."""
+        ...
+
 
 class Body:
     """The bytes of a request: once, in order, by one thread."""
@@ -102,6 +106,19 @@ class Body:
             raise BodyIncomplete("the body broke off") from error
         self._count(len(data))
         return data
+
+    def read_into(self, space: memoryview) -> int:
+        """As `read`, into `space`; how many bytes came, 0 at the end and only there."""
+        if self.is_read:
+            return 0
+        if self._left is not None:
+            space = space[: self._left]
+        try:
+            count = self._stream.readinto(space)
+        except (OSError, ValueError) as error:
+            raise BodyIncomplete("the body broke off") from error
+        self._count(count)
+        return count
 
     def _count(self, taken: int) -> None:
         if self._left is None:

@@ -12,9 +12,6 @@ from tgdav.dav.patience import kept_waiting
 from tgdav.dav.statuses import HttpError
 from tgdav.tree.save import Save
 
-READ = 256 << 10
-"""Bytes asked for at once: large enough that Python's share of a save is small."""
-
 
 def require_plain(headers: Headers) -> None:
     """Refuse a body that would have to be decoded before it is what the client means."""
@@ -47,6 +44,6 @@ def keep(request: Request, save: Save, *, size: int | None, whole: bool = True) 
 
 
 def _pour(body: Body, save: Save, checksums: Checksums) -> None:
-    while data := body.read(READ):
-        checksums.update(data)
-        save.write(data)
+    while count := body.read_into(room := save.room):
+        checksums.update(room[:count])
+        save.filled(count)

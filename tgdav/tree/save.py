@@ -57,14 +57,24 @@ class Save:
     ) -> None:
         self._writer.__exit__(kind, error, trace)
 
-    def write(self, data: Buffer) -> None:
-        """Take more of the content; blocks while too much is under way.
+    @property
+    def room(self) -> memoryview:
+        """Where the next bytes of the content go, at least one; `filled` says how many did."""
+        self._fill_gap()
+        return self._writer.room
 
-        Raises `QuotaExceeded`, `StagingFull`, `DiskFull`, `StoreError`, `DatabaseBusy`;
-        then the save is void.
+    def filled(self, count: int) -> None:
+        """Take the bytes at the beginning of `room`, which is elsewhere from now on.
+
+        Blocks while too much is under way. Raises `QuotaExceeded`, `StagingFull`,
+        `DiskFull`, `StoreError`, `DatabaseBusy`; then the save is void.
         """
-        self._size += len(data)
-        self._wiring.quotas.require(self._permit.user, self._growth(self._size))
+        self._count(count)
+        self._writer.filled(count)
+
+    def write(self, data: Buffer) -> None:
+        """As `filled`, of bytes that lie elsewhere."""
+        self._count(len(data))
         self._fill_gap()
         self._writer.write(data)
 
@@ -109,6 +119,10 @@ class Save:
         )
         with self._wiring.quotas.growing(self._permit.user, self._growth(self._size)):
             return self._wiring.db.write(publication)
+
+    def _count(self, count: int) -> None:
+        self._size += count
+        self._wiring.quotas.require(self._permit.user, self._growth(self._size))
 
     def _fill_gap(self) -> None:
         while self._gap:
