@@ -32,6 +32,7 @@ _SET = (
     .values(
         since_ns=bindparam("new_since_ns"),
         nodes=bindparam("new_nodes"),
+        total=bindparam("new_total"),
         stopped=bindparam("new_stopped"),
         excused_until_ns=bindparam("new_excused_until_ns"),
     )
@@ -74,15 +75,13 @@ class Guard:
         if found and found.stopped:
             raise DeletionStopped(f"{user} may delete nothing more until that is confirmed")
         amount = subtrees.measure(connection, top, deep=True).nodes
-        is_recent = found is not None and found.since_ns > now_ns - HOUR_NS
-        since_ns, before = (found.since_ns, found.nodes) if found and is_recent else (now_ns, 0)
-        most = max(LEAST, self._share * (self._total + before))
-        if before + amount > most:
-            raise DeletionStopped(
-                f"{user} would have deleted {before + amount} of {self._total + before} nodes "
-                f"within an hour, where {int(most)} are let pass"
-            )
-        self._write(connection, user, since_ns=since_ns, nodes=before + amount)
+        if found is None or found.since_ns <= now_ns - HOUR_NS:
+            since_ns, nodes, total = now_ns, amount, self._total
+        else:
+            since_ns, nodes, total = found.since_ns, found.nodes + amount, found.total
+        if nodes > max(LEAST, self._share * total):
+            raise DeletionStopped(f"{user} would have deleted {nodes} of {total} nodes in an hour")
+        self._write(connection, user, since_ns=since_ns, nodes=nodes, total=total)
 
     def confirm(self, user: str) -> None:
         """Let `user` delete whatever they want for an hour from now, and count anew then."""
@@ -109,10 +108,11 @@ class Guard:
         *,
         since_ns: int = 0,
         nodes: int = 0,
+        total: int = 0,
         stopped: bool = False,
         excused_until_ns: int = 0,
     ) -> None:
-        row = {"since_ns": since_ns, "nodes": nodes, "stopped": stopped}
+        row = {"since_ns": since_ns, "nodes": nodes, "total": total, "stopped": stopped}
         row |= {"excused_until_ns": excused_until_ns}
         named = {f"new_{column}": value for column, value in row.items()}
         if not connection.execute(_SET, {"of_user": user, **named}).rowcount:

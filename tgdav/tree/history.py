@@ -181,5 +181,3 @@ def _revert(connection: Connection, node: Node, old: Node, number: int) -> Node:
     told["pieces"] = [(block_id.hex(), size, offset) for block_id, size, offset in pieces]
     journal.append(connection, {"did": "revert", **told})
     return new
-
-

@@ -116,9 +116,7 @@ _BRING_BACK = insert(nodes).from_select(
     select(
         trashed.c.no,
         func.coalesce(trashed.c.parent, bindparam("directory", type_=BigInteger)),
-        case(
-            (trashed.c.parent.is_(None), bindparam("new_name", type_=NAME)), else_=trashed.c.name
-        ),
+        case((trashed.c.parent.is_(None), bindparam("new_name", type_=NAME)), else_=trashed.c.name),
         trashed.c.version,
         trashed.c.owner,
         trashed.c.created_ns,
@@ -127,9 +125,9 @@ _BRING_BACK = insert(nodes).from_select(
 )
 _BRING_BACK_PROPERTIES = insert(kept).from_select(
     ["node", "name", "value"],
-    select(
-        trashed_properties.c.node, trashed_properties.c.name, trashed_properties.c.value
-    ).where(trashed_properties.c.node.in_(_IN_ENTRY)),
+    select(trashed_properties.c.node, trashed_properties.c.name, trashed_properties.c.value).where(
+        trashed_properties.c.node.in_(_IN_ENTRY)
+    ),
 )
 _EMPTY = (
     delete(trashed_properties).where(trashed_properties.c.node.in_(_IN_ENTRY)),

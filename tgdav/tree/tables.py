@@ -136,6 +136,7 @@ deletions = Table(
     Column("user", String(64), primary_key=True),
     Column("since_ns", BigInteger, nullable=False),  # the hour counts from here
     Column("nodes", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),  # nodes of the drive when the hour began
     Column("stopped", Boolean, nullable=False),  # may delete nothing until confirmed
     Column("excused_until_ns", BigInteger, nullable=False),  # may delete anything until then
 )

@@ -36,6 +36,7 @@ def _history() -> None:
         sa.Column("user", sa.String(length=64), nullable=False),
         sa.Column("since_ns", sa.BigInteger(), nullable=False),
         sa.Column("nodes", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
         sa.Column("stopped", sa.Boolean(), nullable=False),
         sa.Column("excused_until_ns", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("user", name=op.f("pk_deletions")),
