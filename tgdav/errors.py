@@ -157,6 +157,12 @@ class ContentLost(Failed):
     """No sound replica of a block is left."""
 
 
+class CollectionRefused(Failed):
+    """gc would not be safe, or would take more than is likely to be meant."""
+
+    exit_code = 65
+
+
 class DiskFull(Failed):
     """This machine's disk (or the user's share of it) has no room."""
 

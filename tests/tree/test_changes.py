@@ -284,7 +284,9 @@ class TestCopying:
         options = {"deep": True, "overwrite": True, "check": None}
         basket = planted.tree.trash.basket()
         with pytest.raises(Busy, match="grew"):
-            planted.db.write(lambda c: changes.copy(c, ("a",), ("d",), ADA, numbers, basket, **options))
+            planted.db.write(
+                lambda c: changes.copy(c, ("a",), ("d",), ADA, numbers, basket, **options)
+            )
         assert planted.found() == planted.untouched
 
 

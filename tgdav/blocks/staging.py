@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from tgdav.blocks import holds, index
+from tgdav.blocks import condemned, holds, index
 from tgdav.blocks.draft import Draft, Pending
 from tgdav.blocks.index import NewBlock
 from tgdav.blocks.tables import blocks, staged
@@ -79,6 +79,7 @@ def adopt(connection: Connection, draft: Draft) -> list[tuple[int, int, int, int
     _require_recorded(connection, draft)
     if draft.hold_id is not None:
         holds.drop(connection, draft.hold_id)
+    condemned.revive(connection, {renumbered.get(no, no) for no in draft.pieces.numbers})
     extents = []
     offset = 0
     for no, size in zip(draft.pieces.numbers, draft.pieces.sizes, strict=True):

@@ -113,6 +113,11 @@ class Vault:
         pool.set(spool_no, spool, writable=False)
         pool.on_bad = self._suspect
 
+    @property
+    def workshop(self) -> Workshop:
+        """What the jobs of maintenance work on."""
+        return self._workshop
+
     def writer(self, announced: int | None = None) -> BlockWriter:
         """A save of `announced` bytes, or of nobody knows how many.
 

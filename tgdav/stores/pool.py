@@ -74,6 +74,13 @@ class StorePool:
     def has(self, no: int) -> bool:
         return no in self._stores
 
+    def store(self, no: int) -> Store:
+        """The store itself. Raises `StoreError` if it is not at hand."""
+        store = self._stores.get(no)
+        if store is None:
+            raise StoreError(f"store {no} is not at hand")
+        return store
+
     def is_local(self, no: int) -> bool:
         """True if reading from this store costs no network."""
         store = self._stores.get(no)
@@ -123,7 +130,7 @@ class StorePool:
         failures: list[TgdavError] = []
         for replica in self._nearest(replicas):
             try:
-                data = self._store(replica.store).read(replica.locator, offset, size)
+                data = self.store(replica.store).read(replica.locator, offset, size)
                 if sound is None or sound(data):
                     return data
                 raise PackDamaged(f"{replica.locator}: other bytes than were kept")
@@ -145,12 +152,6 @@ class StorePool:
 
     def _nearest(self, replicas: Sequence[Replica]) -> list[Replica]:
         return sorted(replicas, key=lambda replica: not self.is_local(replica.store))
-
-    def _store(self, no: int) -> Store:
-        store = self._stores.get(no)
-        if store is None:
-            raise StoreError(f"store {no} is not at hand")
-        return store
 
 
 def _summed_up(failures: Sequence[TgdavError]) -> TgdavError:
