@@ -23,7 +23,9 @@ from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.chunker import ChunkSizes
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.roster import StoreRow
+from tgdav.blocks.rounds import Rounds
 from tgdav.blocks.seal import best_aead
+from tgdav.blocks.uptime import Uptime
 from tgdav.blocks.vault import Vault, VaultSizes
 from tgdav.db import Database
 from tgdav.errors import (
@@ -32,6 +34,8 @@ from tgdav.errors import (
     KeyRefused,
     StoreError,
 )
+from tgdav.maintenance.expire import Expired, expire
+from tgdav.maintenance.gc import Collected, Graces, Step, gc
 from tgdav.settings import FILE, KIB, MIB, Settings, load
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
@@ -50,6 +54,8 @@ CHUNKS = ChunkSizes(min=256 * KIB, average=MIB, max=4 * MIB)
 
 DATABASE, STORE, SPOOL, CACHE = "drive.db", "store", "spool", "cache"
 SERVING, GATEWAY = "serving", "gateway"
+BEAT_S = 60.0
+"""How often it is noted that the drive is served."""
 
 Passphrase = Callable[[], str]
 
@@ -91,6 +97,23 @@ class Drive:
         DirectoryStore.make(path.absolute())
         return roster.add(self.db, "directory", {"path": str(path.absolute())})
 
+    def expire(self, step: Step) -> Expired:
+        """Give up what was kept for its time. Raises what `maintenance.expire` does."""
+        history, patience = self.settings.history, self.settings.gc
+        return expire(
+            self.db,
+            self.tree.trash,
+            step,
+            keep_s=history.keep_days * 86400,
+            grace_s=patience.grace_s,
+        )
+
+    def gc(self, step: Step, *, dry: bool, yes: bool = False) -> Collected:
+        """Collect garbage, or only look. Raises what `maintenance.gc` does."""
+        patience = self.settings.gc
+        graces = Graces(patience.age_s, patience.grace_s, patience.waste_share)
+        return gc(self.vault.workshop, step, graces=graces, dry=dry, yes=yes)
+
     def server(self) -> "Server":
         """The drive's HTTP server, listening. Raises `AddressInUse`, `SettingsRefused`."""
         # A command that serves nothing need not wait for the code that does.
@@ -106,6 +129,7 @@ class Drive:
             durability="remote" if self.settings.store.durability == "store" else "local",
             lock_s=served.lock_s,
             quota_for_finder=served.quota_for_finder,
+            show_trash=self.settings.history.show_trash,
         )
         options = ServerOptions(
             host=served.host,
@@ -171,7 +195,11 @@ def opened(
         vault.refresh()
         if serving:
             vault.start()
-        yield Drive(folder, settings, db, vault, Tree(db, vault))
+            beating = Rounds("uptime", Uptime(db).beat, BEAT_S)
+            stack.callback(beating.close, 1.0)
+            beating.start()
+        tree = Tree(db, vault, guard_share=settings.history.guard_share)
+        yield Drive(folder, settings, db, vault, tree)
 
 
 def load_keys(

@@ -20,7 +20,7 @@ from tgdav.errors import Busy, Failed, KeyRefused, Refused, TgdavError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMMANDS = ("serve", "user", "key", "store", "flush", "status")
+COMMANDS = ("serve", "user", "key", "store", "flush", "status", "gc", "trash", "versions")
 EX_REFUSED, EX_BUSY = 65, 75
 
 EXIT_CODES = """

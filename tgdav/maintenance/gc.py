@@ -331,4 +331,4 @@ def _ask(workshop: Workshop, store: int, newest: tuple[str, int] | None) -> None
         raise StoreError(f"{locator} has {found} bytes and not {size}: see tgdav fsck")
 
 
-__all__ = ["Collected", "Graces", "gc"]
+__all__ = ["Collected", "Graces", "Step", "gc"]

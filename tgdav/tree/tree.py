@@ -28,6 +28,7 @@ from tgdav.tree.save import Save
 from tgdav.tree.tables import nodes as rows
 from tgdav.tree.tables import versions
 from tgdav.tree.trash import Trash
+from tgdav.tree.trash_folder import TrashFolder
 from tgdav.tree.users import User, Users
 
 _TOTALS = select(
@@ -65,6 +66,7 @@ class Tree:
         self.guard = Guard(db, guard_share)
         self.history = History(db, version_numbers)
         self.trash = Trash(db, self.guard, self._numbers)
+        self.trash_folder = TrashFolder(db)
         self.properties = Properties(db)
         self.locks = Locks(db, lambda: prepare_file(self._wiring))
         self.users = Users(db)
