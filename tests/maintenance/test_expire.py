@@ -3,6 +3,7 @@ from sqlalchemy import select
 
 from tests.blocks.room import content
 from tests.maintenance.conftest import DAY_S
+from tests.tree.drive import ADA
 from tgdav.tree import expiry, trash
 from tgdav.tree.tables import extents, history, retired, trashed, versions
 
@@ -14,16 +15,10 @@ def test_what_is_younger_stays(drive):
     done = drive.expire(days=29)
     assert (done.entries, done.versions, done.versions_dropped) == (0, 0, 0)
     (entry,) = drive.tree.trash.entries()
-    drive.tree.trash.restore(entry.no, drive_ada())
+    drive.tree.trash.restore(entry.no, ADA)
     assert drive.read("/a") == b"two"
     old = drive.tree.history.of(("a",))[1]
     assert drive.content(old.node) == b"one"
-
-
-def drive_ada():
-    from tests.tree.drive import ADA
-
-    return ADA
 
 
 def test_old_versions_and_entries_are_dropped(drive):
@@ -66,6 +61,7 @@ def test_it_goes_on_where_it_was_interrupted(drive, monkeypatch):
     """Every rule holds after each page, and a page is all that one transaction drops."""
     monkeypatch.setattr(expiry, "PAGE", 3)
     monkeypatch.setattr(expiry, "EXTENTS_PAGE", 4)
+    monkeypatch.setattr(expiry, "SMALL", 20_000)
     monkeypatch.setattr(trash, "BATCH", 2)
     drive.mkdir("/d")
     for number in range(10):

@@ -132,7 +132,8 @@ class Replayed:
 
     def _forget(self, trash: list[int], versions: list[list[int]]) -> None:
         for entry in trash:
-            del self.trash[entry]
+            gone = self.trash.pop(entry).nodes
+            self.history -= {(of, each) for of, each in self.history if of in gone}
         self.history -= {(node, version) for node, version in versions}
 
     def _replace(self, over: int | None, trash: int | None, node: int, version: int | None) -> None:
@@ -201,7 +202,15 @@ def check(db: Database) -> None:
         found = _rows(connection, select(nodes).where(nodes.c.no != ROOT))
         assert replayed.nodes == found
         assert replayed.properties == _properties(connection, properties)
-        kept = {tuple(row) for row in connection.execute(select(history.c.node, history.c.version))}
+        going = select(trashed.c.no).join(trash, trash.c.no == trashed.c.trash)
+        kept = {
+            tuple(row)
+            for row in connection.execute(
+                select(history.c.node, history.c.version).where(
+                    history.c.node.not_in(going.where(trash.c.forgotten))
+                )
+            )
+        }
         assert replayed.history == kept
         _check_trash(connection, replayed)
         thrown = [entry.nodes.values() for entry in replayed.trash.values()]

@@ -5,7 +5,7 @@ is dropped when no node, no entry and no history has it, and a grace after it wa
 as somebody may be reading it still.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -36,25 +36,36 @@ from tgdav.tree.tables import (
 PAGE = 1000
 """Rows of one kind that a transaction drops."""
 EXTENTS_PAGE = 5000
+SMALL = 64 << 20
+"""Bytes of a version that is dropped at once with others."""
+TOGETHER = 1 << 30
+"""Bytes of all versions that are dropped at once: some thousand extents."""
 
 _MOST = bindparam("most", type_=Integer)
-_ENTRY = bindparam("entry", type_=BigInteger)
-_FORGOTTEN = select(trash.c.no).where(trash.c.forgotten).order_by(trash.c.no).limit(1)
-_SOME = select(trashed.c.no).where(trashed.c.trash == _ENTRY).limit(_MOST)
+_SOME = (
+    select(trashed.c.no)
+    .join(trash, trash.c.no == trashed.c.trash)
+    .where(trash.c.forgotten)
+    .order_by(trashed.c.trash, trashed.c.no)
+    .limit(_MOST)
+)
 _NUMBERS = bindparam("numbers", expanding=True, type_=BigInteger)
 _DROP_PAGE = (
     delete(history).where(history.c.node.in_(_NUMBERS)),
     delete(trashed_properties).where(trashed_properties.c.node.in_(_NUMBERS)),
     delete(trashed).where(trashed.c.no.in_(_NUMBERS)),
 )
-_DROP_ENTRY = delete(trash).where(trash.c.no == _ENTRY)
+_DROP_EMPTY = delete(trash).where(
+    trash.c.forgotten, ~exists().select_from(trashed).where(trashed.c.trash == trash.c.no)
+)
 _OF = {
     table: exists().select_from(table).where(table.c.version == retired.c.version)
     for table in (nodes, trashed, history)
 }
 _is_named = _OF[nodes] | _OF[trashed] | _OF[history]
 _GIVEN_UP = (
-    select(retired.c.version)
+    select(retired.c.version, versions.c.size)
+    .join(versions, versions.c.no == retired.c.version)
     .where(
         retired.c.retired_ns < bindparam("before_ns", type_=BigInteger),
         retired.c.version > bindparam("after", type_=BigInteger),
@@ -64,6 +75,12 @@ _GIVEN_UP = (
     .limit(_MOST)
 )
 _VERSION = bindparam("of_version", type_=BigInteger)
+_ARE_GIVEN_UP = select(retired.c.version).where(retired.c.version.in_(_NUMBERS), ~_is_named)
+_DROP_WHOLE = (
+    delete(extents).where(extents.c.version.in_(_NUMBERS)),
+    delete(retired).where(retired.c.version.in_(_NUMBERS)),
+    delete(versions).where(versions.c.no.in_(_NUMBERS)),
+)
 _IS_GIVEN_UP = select(retired.c.version).where(retired.c.version == _VERSION, ~_is_named)
 _CUT = (
     select(extents.c.offset)
@@ -100,15 +117,10 @@ class Dropped(NamedTuple):
 def drop_forgotten(db: Database, step: Step) -> int:
     """Drop all nodes of forgotten entries, and the history of these; how many nodes."""
     dropped = 0
-    while True:
-        with db.read() as connection:
-            entry = connection.scalars(_FORGOTTEN).one_or_none()
-        if entry is None:
-            return dropped
-        while count := db.write(partial(_drop_page, entry=entry)):
-            dropped += count
-            step()
+    while count := db.write(_drop_page):
+        dropped += count
         step()
+    return dropped
 
 
 def drop_versions(db: Database, before_ns: int, step: Step) -> int:
@@ -117,25 +129,50 @@ def drop_versions(db: Database, before_ns: int, step: Step) -> int:
     while True:
         with db.read() as connection:
             told = {"before_ns": before_ns, "after": after, "most": PAGE}
-            page = list(connection.scalars(_GIVEN_UP, told))
+            page = [(no, size) for no, size in connection.execute(_GIVEN_UP, told)]
         if not page:
             return dropped
-        for version in page:
+        for group in _groups(page):
+            db.write(partial(_drop_whole, numbers=group))
+            step()
+        for version in (no for no, size in page if size > SMALL):
             while db.write(partial(_shorten, version=version)):
                 step()
-            dropped += 1
-        after = page[-1]
+        dropped += len(page)
+        after = page[-1][0]
         step()
 
 
-def _drop_page(connection: Connection, entry: int) -> int:
-    numbers = list(connection.scalars(_SOME, {"entry": entry, "most": PAGE}))
-    if not numbers:
-        connection.execute(_DROP_ENTRY, {"entry": entry})
-        return 0
-    for statement in _DROP_PAGE:
-        connection.execute(statement, {"numbers": numbers})
+def _groups(page: list[tuple[int, int]]) -> Iterator[list[int]]:
+    """The small versions of the page, as many together as one transaction may drop."""
+    group: list[int] = []
+    total = 0
+    for no, size in page:
+        if size > SMALL:
+            continue
+        if total + size > TOGETHER:
+            yield group
+            group, total = [], 0
+        group.append(no)
+        total += size
+    if group:
+        yield group
+
+
+def _drop_page(connection: Connection) -> int:
+    numbers = list(connection.scalars(_SOME, {"most": PAGE}))
+    if numbers:
+        for statement in _DROP_PAGE:
+            connection.execute(statement, {"numbers": numbers})
+    connection.execute(_DROP_EMPTY)
     return len(numbers)
+
+
+def _drop_whole(connection: Connection, numbers: list[int]) -> None:
+    found = list(connection.scalars(_ARE_GIVEN_UP, {"numbers": numbers}))
+    if found:
+        for statement in _DROP_WHOLE:
+            connection.execute(statement, {"numbers": found})
 
 
 def _shorten(connection: Connection, version: int) -> bool:

@@ -31,7 +31,7 @@ Change = Mapping[str, object]
 * "delete": "trash"; all below goes with it
 * "restore": "trash", "parent", "name": the entry's top is put there, all below as it was
 * "forget": no "node", but "trash", a list of entries, and "versions", a list of
-  [node, version]: they are gone for good
+  [node, version]: gone for good, with all old versions of the nodes of those entries
 * "touch": "created_ns", "modified_ns"
 * "properties": "set" (name to XML), "remove" (names), "created_ns", "modified_ns"
 
