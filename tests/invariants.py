@@ -59,6 +59,23 @@ RULES = {
         SELECT nodes.no FROM nodes JOIN nodes AS above ON above.no = nodes.parent
         WHERE above.version IS NOT NULL
     """,
+    "a node in the trash cannot be reached from its entry's top": """
+        WITH RECURSIVE reached (no, entry) AS (
+            SELECT trashed.no, trash.no FROM trashed
+            JOIN trash ON trash.node = trashed.no AND trash.no = trashed.trash
+            WHERE trashed.parent IS NULL AND NOT forgotten
+            UNION ALL SELECT trashed.no, entry FROM trashed
+            JOIN reached ON trashed.parent = reached.no AND trashed.trash = entry
+        ) SELECT no, trash FROM trashed WHERE no NOT IN (SELECT no FROM reached)
+        AND trash IN (SELECT no FROM trash WHERE NOT forgotten)
+    """,
+    "a node is in the tree and in the trash": """
+        SELECT no FROM trashed WHERE no IN (SELECT no FROM nodes)
+    """,
+    "an old version is of a node that is nowhere": """
+        SELECT node, version FROM history WHERE node NOT IN (SELECT no FROM nodes)
+        AND node NOT IN (SELECT no FROM trashed)
+    """,
     "a lock or property is on a node that is not there": """
         SELECT node FROM locks WHERE node NOT IN (SELECT no FROM nodes)
         UNION ALL SELECT node FROM properties WHERE node NOT IN (SELECT no FROM nodes)
