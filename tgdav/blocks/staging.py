@@ -51,6 +51,8 @@ def stage(connection: Connection, pending: Collection[Pending]) -> dict[int, int
     """Stage what is not kept already; return known blocks' numbers by those meant for them."""
     known = index.find(connection, [block.block_id for block in pending])
     renumbered = index.renumbered(pending, known)
+    if doomed := [each.no for each in known.values() if each.is_condemned]:
+        condemned.revive(connection, doomed)
     absent = [block for block in pending if not index.is_alive(known.get(block.block_id))]
     if absent:
         index.record_blocks(connection, [_recorded(block) for block in absent], known)
@@ -79,7 +81,6 @@ def adopt(connection: Connection, draft: Draft) -> list[tuple[int, int, int, int
     _require_recorded(connection, draft)
     if draft.hold_id is not None:
         holds.drop(connection, draft.hold_id)
-    condemned.revive(connection, {renumbered.get(no, no) for no in draft.pieces.numbers})
     extents = []
     offset = 0
     for no, size in zip(draft.pieces.numbers, draft.pieces.sizes, strict=True):
@@ -93,6 +94,8 @@ def _require_recorded(connection: Connection, draft: Draft) -> None:
     relied_on = {no for no in draft.pieces.numbers if no not in pending}
     if relied_on and index.count(connection, relied_on) != len(relied_on):
         raise Busy("a block that this save relies on was collected meanwhile", 1.0)
+    if relied_on:
+        condemned.revive(connection, relied_on)
 
 
 def sealed(connection: Connection, block: int) -> bytes | None:
