@@ -131,7 +131,11 @@ def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Sc
 
     workshop, wanted = vault.workshop, settings.maintenance
     plan = Plan(fsck_s=wanted.fsck_hours * 3600, scrub_s=wanted.scrub_days * 86400)
-    keeping = Keeping(settings.history.keep_days * 86400, graces_of(settings))
+    keeping = Keeping(
+        settings.history.keep_days * 86400,
+        graces_of(settings),
+        gc_every_s=settings.gc.every_hours * 3600,
+    )
     table = (
         *jobs(workshop, folder / SPOOL, plan),
         *clearing(workshop, tree.trash, keeping),

@@ -55,10 +55,11 @@ def jobs(workshop: Workshop, scratch: Path, plan: Plan) -> tuple[Job, ...]:
 
 def clearing(workshop: Workshop, trash: Trash, keeping: Keeping) -> tuple[Job, ...]:
     """The jobs that drop what is no longer named."""
-    return (
+    table = (
         Job("expire", keeping.expire_every_s, lambda c: expired(workshop, trash, keeping, c)),
         Job("gc", keeping.gc_every_s, lambda c: collected(workshop, keeping, c)),
     )
+    return tuple(job for job in table if job.every_s)
 
 
 def mended(workshop: Workshop, scratch: Path, course: Course) -> Mapping[str, Any]:
