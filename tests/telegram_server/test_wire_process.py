@@ -1,6 +1,7 @@
 """The server as tests use it: a process of its own, with a control port."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import subprocess
@@ -65,15 +66,13 @@ def test_it_ends_when_its_input_does():
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    with process:
+    with process, contextlib.ExitStack() as held:
         where = json.loads(process.stdout.readline())
         # Whoever still holds a connection does not keep it.
-        ports = (where["control"], where["data_centres"]["1"])
-        held = [socket.create_connection(("127.0.0.1", port)) for port in ports]
+        for port in (where["control"], where["data_centres"]["1"]):
+            held.enter_context(socket.create_connection(("127.0.0.1", port)))
         process.stdin.close()
         assert process.wait(10) == 0
-        for connection in held:
-            connection.close()
 
 
 def test_what_it_complains_of_is_not_lost(monkeypatch: pytest.MonkeyPatch):
