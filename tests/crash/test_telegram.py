@@ -15,7 +15,7 @@ from tests.serving import ask
 from tests.telegram_drive import TelegramDrive, telegram_drive
 from tests.telegram_server.process import TelegramServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS = 100
 EAGER = {"TGDAV_STORE_FLUSH_AGE_S": "0.05", "TGDAV_STORE_PACK_SIZE": "1 MiB"}
