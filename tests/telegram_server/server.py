@@ -95,7 +95,8 @@ class Server:
 
 
 def _bound(port: int) -> socket.socket:
-    bound = socket.socket()
+    # asyncio lets small packets go at once only where the protocol is named.
+    bound = socket.socket(proto=socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((HOST, port))
     return bound

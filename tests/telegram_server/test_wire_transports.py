@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 
 import pytest
 from mtproto import ConnectionRole
@@ -130,6 +131,16 @@ async def test_a_client_speaks_each_transport(transport: type[Connection]):
         assert (await sender.send(GetConfigRequest())).this_dc == HOME
         assert await sender.send(SaveBigFilePartRequest(3, 0, 20, data))
         assert (await sender.send(get_file(3))).bytes == data
+
+
+@on_a_loop
+async def test_small_packets_go_at_once():
+    # Else they wait 40 ms for the acknowledgement of what went before.
+    async with echoing() as server, sending(server, minted(server)) as sender:
+        await sender.send(GetConfigRequest())
+        (link,) = server._links
+        connected = link._transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @on_a_loop

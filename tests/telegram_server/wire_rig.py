@@ -76,7 +76,7 @@ async def sending(
 ) -> AsyncIterator[MTProtoSender]:
     """Telethon's sender, connected; it agrees on a key if it is given none."""
     sender = MTProtoSender(
-        AuthKey(key) if key else None, loggers=LOGGERS, retries=0, auto_reconnect=False
+        AuthKey(key) if key else None, loggers=LOGGERS, retries=0, delay=0, auto_reconnect=False
     )
     port = server.ports[data_centre]
     await sender.connect(transport("127.0.0.1", port, data_centre, loggers=LOGGERS))

@@ -18,6 +18,8 @@ from tests.telegram_server.wire.shaping import Line, Shape
 
 INBOX_MAX = 8 << 20
 OUTBOX_MAX = 8 << 20
+JOINED_BELOW = 64 << 10
+"""Pieces of fewer bytes are cheaper to copy than to write one by one."""
 _ABORTED = struct.pack("ii", 1, 0)
 
 
@@ -141,7 +143,6 @@ class Link(asyncio.BufferedProtocol):
         except Malformed:
             self.reset()
             return
-        self._listener.flush()
         self._pace_reading()
         self._set_timer()
 
@@ -165,6 +166,7 @@ class Link(asyncio.BufferedProtocol):
             return False
         for _ in self._steps:
             return True
+        self._listener.flush()  # not after all that is due: answers should not wait for it
         if not self._inbox or self._inbox[0][0] > self._loop.time():
             return False
         _, size, packet = self._inbox.popleft()
@@ -190,6 +192,9 @@ class Link(asyncio.BufferedProtocol):
     def _write(self, pieces: list[bytes]) -> None:
         if not pieces:
             self._transport.close()
+            return
+        if sum(map(len, pieces)) < JOINED_BELOW:
+            pieces = [b"".join(pieces)]
         for piece in pieces:
             self._transport.write(piece)
 
