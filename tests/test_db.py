@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_nested_reads_share_the_snapshot(db):
         assert inner is outer
 
 
+def in_threads(count, work):
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_counters_raced_by_threads_lose_nothing(db):
     db.write(make)
     db.write(insert(0))
@@ -80,13 +89,21 @@ def test_counters_raced_by_threads_lose_nothing(db):
         n = connection.scalar(text("SELECT max(n) FROM numbers_seen"))
         connection.execute(text("UPDATE numbers_seen SET n = :n"), {"n": n + 1})
 
-    threads = [
-        threading.Thread(target=lambda: [db.write(bump) for _ in range(10)]) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(4, lambda: [db.write(bump) for _ in range(10)])
+    assert seen(db) == [40]
+
+
+def test_all_that_change_one_row_get_their_turn(db, monkeypatch):
+    monkeypatch.setattr("tgdav.db.ATTEMPTS", 8)
+    db.write(make)
+    db.write(insert(0))
+
+    def bump(connection):
+        n = connection.scalar(text("SELECT max(n) FROM numbers_seen"))
+        time.sleep(0.02)
+        connection.execute(text("UPDATE numbers_seen SET n = :n"), {"n": n + 1})
+
+    in_threads(40, lambda: db.write(bump))
     assert seen(db) == [40]
 
 

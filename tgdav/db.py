@@ -54,6 +54,8 @@ GROUP = 64
 """Works that share one commit; more would make the first wait for the last."""
 ATTEMPTS = 20
 """Tries of one PostgreSQL transaction that others keep overtaking."""
+AT_ONCE = 2
+"""Tries beside all others; from then on one of this process at a time."""
 
 
 class Database:
@@ -283,20 +285,28 @@ def _fail(error: Exception, done: Future[Any]) -> None:
 
 
 class _SerializableWriter:
-    """PostgreSQL: a connection for each write; whoever is overtaken runs again."""
+    """PostgreSQL: a connection for each write; whoever is overtaken runs again.
+
+    Whoever is overtaken twice queues: fifty that write one row would else overtake
+    each other until some give up.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._queue = threading.Lock()
 
     def run(self, work: Work[T]) -> T:
-        for attempt in itertools.count(1):
-            try:
-                with _refusals(), self._engine.connect() as connection, connection.begin():
-                    return work(connection)
-            except _Overtaken as error:
-                if attempt == ATTEMPTS:
-                    raise DatabaseBusy(f"overtaken {attempt} times", 1.0) from error
-                time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 7)))  # noqa: S311 - spreads retries
+        with contextlib.ExitStack() as turn:
+            for attempt in itertools.count(1):
+                try:
+                    with _refusals(), self._engine.connect() as connection, connection.begin():
+                        return work(connection)
+                except _Overtaken as error:
+                    if attempt == ATTEMPTS:
+                        raise DatabaseBusy(f"overtaken {attempt} times", 1.0) from error
+                    if attempt == AT_ONCE:
+                        turn.enter_context(self._queue)
+                    time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 7)))  # noqa: S311 - spreads retries
         raise AssertionError
 
     def close(self) -> None:
