@@ -184,6 +184,19 @@ def test_a_journal_alone_makes_a_pack_now_and_then(room: Room, store: FaultyStor
     assert [said.journal for said in contents(store)] == [b"one ", b"two "]
 
 
+def test_a_flush_ends_while_the_journal_grows(room: Room, store: FaultyStore) -> None:
+    def ever_growing(_connection: Connection, after: int) -> tuple[int, bytes]:
+        newest = int((time.monotonic() - started) * 1e6)
+        return (newest, b"rows ") if newest > after + 2_000 else (after, b"")
+
+    started = time.monotonic()
+    room.open(journal=ever_growing)
+    room.save(content(5 * KIB))
+    time.sleep(0.01)
+    room.vault.flush()
+    assert store.puts == 1
+
+
 # ---- stores in trouble
 
 

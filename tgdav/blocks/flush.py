@@ -128,13 +128,14 @@ class Flusher:
             self._pack_turn.offer(self._pack_full)
 
     def _pack_all(self) -> None:
-        now = time.time_ns()
-        while self._packing.pack(now):
+        for _ in self._packing.packs(time.time_ns()):
             self._pack_turn.renew()
 
     def _pack_full(self) -> None:
-        while self._packing.is_full() and self._packing.pack(time.time_ns()):
+        for _ in self._packing.packs(time.time_ns()):
             self._pack_turn.renew()
+            if not self._packing.is_full():
+                return
 
     def _deliver_due(self) -> None:
         if time.monotonic() >= self._sweep_due:

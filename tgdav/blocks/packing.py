@@ -5,7 +5,7 @@ staged: a block is unstaged in the transaction that says which pack has it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -72,17 +72,26 @@ class Packing:
             rests = now - max(packed_ns, self._since_ns) < self._sizes.journal_age_s * 1e9
             return not rests and self._journal(connection, after)[1] != b""
 
-    def pack(self, until_ns: int) -> bool:
-        """Make one pack of the oldest staged until then, and of the journal.
+    def packs(self, until_ns: int) -> Iterator[None]:
+        """Make packs, one a step, until what was staged by then and the journal of now are in.
 
-        False if there was neither. Raises what keeping a pack raises; then nothing changed.
+        Ends while saves go on: no pack is made for changes alone that came meanwhile.
+        Raises what keeping a pack raises; then nothing of that pack changed.
         """
-        with self._workshop.db.read() as connection:
-            numbers = staging.oldest(connection, until_ns, self._sizes.pack_size)
-            after, _ = _packed(connection)
-            last, rows = self._journal(connection, after)
-        if not numbers and not rows:
-            return False
+        owes_journal = True
+        while True:
+            with self._workshop.db.read() as connection:
+                numbers = staging.oldest(connection, until_ns, self._sizes.pack_size)
+                after, _ = _packed(connection)
+                last, rows = self._journal(connection, after)
+                has_more = self._journal(connection, last)[1] != b""
+            if not numbers and not (rows and owes_journal):
+                return
+            self._make(numbers, last, rows)
+            owes_journal = owes_journal and has_more
+            yield
+
+    def _make(self, numbers: list[int], last: int, rows: bytes) -> None:
         pack = self._workshop.spool.open_pack(position=last)
         try:
             self._fill(pack, numbers)
@@ -92,7 +101,6 @@ class Packing:
             raise
         kept, _ = keep(self._workshop, pack, lambda connection, _: _mark(connection, last))
         self._unstage(kept)
-        return True
 
     def _fill(self, pack: OpenPack, numbers: list[int]) -> None:
         with self._workshop.db.read() as connection:
