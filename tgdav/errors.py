@@ -45,6 +45,10 @@ class Forbidden(Refused):
     """This user, or anybody, may not do this here."""
 
 
+class DeletionStopped(Forbidden):
+    """The user deleted so much within an hour that somebody has to confirm it first."""
+
+
 class Misplaced(Refused):
     """A node cannot be copied or moved onto itself or into its own subtree."""
 
@@ -159,6 +163,12 @@ class PackDamaged(Failed):
 
 class ContentLost(Failed):
     """No sound replica of a block is left."""
+
+
+class CollectionRefused(Failed):
+    """gc would not be safe, or would take more than is likely to be meant."""
+
+    exit_code = 65
 
 
 class DiskFull(Failed):

@@ -155,6 +155,40 @@ class KeySettings(Section):
     )
 
 
+class HistorySettings(Section):
+    """How long what was replaced or deleted is kept."""
+
+    keep_days: float = Field(
+        30.0, ge=0, le=36500, description="days that old versions and deleted files are kept"
+    )
+    show_trash: bool = Field(
+        False, description="list the folder .trash at the top; it can be opened either way"
+    )
+    guard_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="part of all files and folders that a user may delete within an hour; 0: all",
+    )
+
+
+class GcSettings(Section):
+    """How patient the collection of garbage is."""
+
+    age_s: float = Field(
+        86400.0, ge=0, description="seconds after which blocks that nothing names are condemned"
+    )
+    grace_s: float = Field(
+        86400.0, ge=0, description="seconds of serving between condemning and deleting"
+    )
+    waste_share: float = Field(
+        0.5, gt=0, le=1, description="part of a pack that is dead before it is rewritten"
+    )
+    every_hours: float = Field(
+        0.0, ge=0, description="hours between two collections by the clock; 0: by hand only"
+    )
+
+
 class LogSettings(Section):
     """What is told while serving."""
 
@@ -174,6 +208,8 @@ class Settings(Section):
     maintenance: MaintenanceSettings = MaintenanceSettings()
     memory: MemorySettings = MemorySettings()
     key: KeySettings = KeySettings()
+    history: HistorySettings = HistorySettings()
+    gc: GcSettings = GcSettings()
     log: LogSettings = LogSettings()
 
 

@@ -154,11 +154,15 @@ ROWS = {
     "extents_apart": 'UPDATE extents SET "offset" = 1 WHERE "offset" = 0',
     "version_size": "UPDATE versions SET size = size + 1",
     "extent_out_of_block": "UPDATE extents SET block_offset = -1",
-    "node_without_version": "DELETE FROM versions WHERE no = (SELECT min(no) FROM versions)",
+    "node_without_version": "DELETE FROM versions WHERE no IN (SELECT version FROM nodes)",
     "node_unreachable": "UPDATE nodes SET parent = 9999 WHERE parent <> 0",
     "root_missing": "UPDATE nodes SET name = 'root' WHERE no = 0",
     "node_below_file": "UPDATE nodes SET parent ="
     " (SELECT min(no) FROM nodes WHERE version IS NOT NULL) WHERE name = 'large'",
+    "trashed_unreachable": "UPDATE trashed SET parent = 9999",
+    "node_twice": "UPDATE trashed SET no = (SELECT min(no) FROM nodes WHERE no > 0)",
+    "history_without_node": "UPDATE history SET node = 9999",
+    "kept_without_version": "DELETE FROM versions WHERE no IN (SELECT version FROM history)",
     "packed_ahead": "UPDATE packed SET journal = journal + 1000",
 }
 
@@ -166,6 +170,11 @@ ROWS = {
 @pytest.mark.parametrize("kind", ROWS)
 def test_what_only_a_person_can_put_right_is_named_and_left_alone(ward: Ward, kind: str) -> None:
     ward.fill()
+    ward.drive.save("/small", content(4 * KIB, 9))  # it has a past from now on
+    ward.drive.save("/thrown", content(4 * KIB, 8))
+    ward.drive.delete("/thrown")
+    ward.room.vault.flush()
+    assert ward.found() == set()
     ward.harm(ROWS[kind])
     assert kind in ward.found(scan=False)
     ward.repair(scan=False)

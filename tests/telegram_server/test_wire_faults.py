@@ -1,6 +1,7 @@
 """Each fault of delivery, seen by Telethon's own sender."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -148,6 +149,18 @@ async def test_the_network_is_lost_and_returns():
         assert server.ports == ports
         async with sending(server, key) as sender:
             assert await sender.send(GetNearestDcRequest())
+
+
+@on_a_loop
+async def test_a_connection_that_was_just_accepted_is_dropped_too():
+    async with echoing() as server:
+        link = server._connect(HOME)
+        assert server.drop_connections() == 1
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: link, ours)
+            while server._links:
+                await asyncio.sleep(0)
 
 
 def test_one_fault_befalls_a_call_and_delays_come_on_top():

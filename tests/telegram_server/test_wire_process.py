@@ -1,6 +1,9 @@
 """The server as tests use it: a process of its own, with a control port."""
 
 import asyncio
+import contextlib
+import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +66,11 @@ def test_it_ends_when_its_input_does():
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    with process:
-        assert process.stdout.readline()
+    with process, contextlib.ExitStack() as held:
+        where = json.loads(process.stdout.readline())
+        # Whoever still holds a connection does not keep it.
+        for port in (where["control"], where["data_centres"]["1"]):
+            held.enter_context(socket.create_connection(("127.0.0.1", port)))
         process.stdin.close()
         assert process.wait(10) == 0
 

@@ -47,7 +47,7 @@ async def test_a_round_trip_takes_the_latency():
             begun = time.monotonic()
             await sender.send(GetNearestDcRequest())
             trips.append(time.monotonic() - begun)
-        assert 0.1 <= min(trips) < 0.3
+        assert 0.1 <= min(trips) < 1.0
 
 
 @pytest.mark.parametrize("request_", [PART, get_file(3)])
@@ -57,7 +57,7 @@ async def test_a_connection_carries_so_much(request_: TLRequest):
         await sender.send(PART)
         server.shape.shape(latency_s=0.02, connection_bytes_s=20 * SIZE)
         seconds = await taken([sender], request_, 20)
-        assert 1.0 <= seconds < 2.0
+        assert 1.0 <= seconds < 4.0
 
 
 @pytest.mark.parametrize("request_", [PART, get_file(3)])
@@ -68,7 +68,7 @@ async def test_an_account_carries_so_much_however_many_its_connections(request_:
         async with sending(server, key) as one, sending(server, key) as other:
             await taken([one, other], PART, 1)
             server.shape.shape(account_bytes_s=20 * SIZE)
-            assert 1.0 <= await taken([one, other], request_, 10) < 2.0
+            assert 1.0 <= await taken([one, other], request_, 10) < 4.0
 
 
 def test_a_line_is_exact():

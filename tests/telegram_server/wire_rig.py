@@ -26,6 +26,7 @@ from telethon.tl.types import InputDocumentFileLocation
 from tests.telegram_server.echo_world import EchoWorld
 from tests.telegram_server.server import Server
 from tests.telegram_server.wire.framing import INTERMEDIATE
+from tests.telegram_server.wire.keys import ServerKey
 
 LONGEST_S = 20
 HOME = 2
@@ -58,8 +59,7 @@ def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 @asynccontextmanager
 async def echoing() -> AsyncIterator[Server]:
     """Two data centres over an `EchoWorld`, whose key Telethon trusts."""
-    server = Server(EchoWorld)
-    rsa.add_key(server.key.public_pem, old=False)
+    server = Server(EchoWorld, key=_server_key())
     await server.start()
     try:
         yield server
@@ -173,6 +173,14 @@ def read(result: RpcResult) -> TLObject:
 
 def random_bytes(size: int) -> bytes:
     return os.urandom(size)
+
+
+@functools.cache
+def _server_key() -> ServerKey:
+    """One for all tests: to make one takes as long as most of them."""
+    key = ServerKey()
+    rsa.add_key(key.public_pem, old=False)
+    return key
 
 
 def _message(message_id: int, sequence: int, body: bytes) -> bytes:

@@ -245,7 +245,7 @@ class TestStatements:
 
     def test_and_a_little_more_where_it_replaces_or_is_locked(self, drive):
         drive.save("/f", b"old")
-        assert len(self.publish(drive, "/f")) <= 11
+        assert len(self.publish(drive, "/f")) <= 12
         drive.mkdir("/locked")
         drive.lock("/locked")
         assert len(self.publish(drive, "/f")) <= 13

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from tgdav.blocks.index import SOUND, SUSPECT, batches
-from tgdav.blocks.tables import blocks, packs, replicas, stores
+from tgdav.blocks.tables import blocks, packs, replicas, stores, waste
 from tgdav.stores.base import Locator
 from tgdav.stores.pool import Replica
 
@@ -36,10 +36,12 @@ _is_promise = and_(_is_sound, stores.c.state == "active", stores.c.kind != SPOOL
 _promised = (
     select(func.count()).select_from(_held).where(_is_promise).correlate(packs).scalar_subquery()
 )
+# gc found no block in it, and that nobody needs its journal: stores may have let go of it.
+_is_going = exists().where(waste.c.pack == packs.c.no, waste.c.dead_uptime_ns.is_not(None))
 _is_wanted = or_(
-    # One without blocks and without a journal is gc's.
     exists().where(blocks.c.pack == packs.c.no),
-    not_(packs.c.caption.like("tgdav1 pack % 0")),
+    # One without blocks and without a journal is gc's.
+    and_(not_(packs.c.caption.like("tgdav1 pack % 0")), not_(_is_going)),
 )
 _is_readable = exists().select_from(_held).where(_is_sound)
 _in_spool = exists().select_from(_held).where(_is_sound, stores.c.kind == SPOOL)
@@ -85,7 +87,11 @@ _KNOWN = (
 _OF_STORE = (
     select(packs.c.no, packs.c.size, replicas.c.locator, replicas.c.state)
     .join(replicas, _of_pack)
-    .where(replicas.c.store == bindparam("of_store"), replicas.c.pack > bindparam("after"))
+    .where(
+        replicas.c.store == bindparam("of_store"),
+        replicas.c.pack > bindparam("after"),
+        not_(_is_going),
+    )
     .order_by(replicas.c.pack)
     .limit(PAGE)
 )
@@ -229,7 +235,7 @@ def known(
 
 
 def of_store(connection: Connection, store: int, after: int) -> list[Kept]:
-    """A page of what the rows say that the store has, by the packs' numbers."""
+    """A page of what the rows say that the store has to have, by the packs' numbers."""
     told = {"of_store": store, "after": after}
     return [Kept(*row) for row in connection.execute(_OF_STORE, told)]
 

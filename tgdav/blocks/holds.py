@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from tgdav.blocks import condemned
 from tgdav.blocks.index import batches
 from tgdav.blocks.tables import blocks, holds
 from tgdav.db import Database
@@ -32,6 +33,7 @@ _KEEP = insert(holds).from_select(
         blocks.c.no.not_in(select(holds.c.block).where(holds.c.hold_id == _of_hold)),
     ),
 )
+_RECORDED = select(blocks.c.no).where(blocks.c.no.in_(bindparam("numbers", expanding=True)))
 _DROP = delete(holds).where(holds.c.hold_id == _of_hold)
 
 
@@ -67,6 +69,22 @@ class Hold:
         # What was not recorded yet this time, as its pack is still open, is next time.
         self._seen = (self._seen[1], len(numbers))
         self._due = time.monotonic() + self._for_s / 8
+
+    def rescue(self, numbers: Sequence[int]) -> set[int]:
+        """Hold these blocks, and take them back from gc; those that are there still."""
+        hold_id = self.hold_id = self.hold_id or secrets.token_bytes(16)
+        until_ns = time.time_ns() + int(self._for_s * 1e9)
+
+        def work(connection: Connection) -> set[int]:
+            told = {"of_hold": hold_id, "new_until_ns": until_ns}
+            kept: set[int] = set()
+            for batch in batches(numbers):
+                kept |= set(connection.scalars(_RECORDED, {"numbers": batch}))
+                connection.execute(_KEEP, told | {"numbers": batch})
+            condemned.revive(connection, numbers)
+            return kept
+
+        return self._db.write(work)
 
     def drop(self) -> None:
         """End the hold, if there is one."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
-from tgdav.blocks.tables import blocks, packs, replicas, staged, stores
+from tgdav.blocks.tables import blocks, condemned, packs, replicas, staged, stores
 from tgdav.errors import StoreBusy
 from tgdav.prepared import Prepared
 from tgdav.stores.base import Locator
@@ -24,14 +24,15 @@ BATCH = 500
 """Values in one IN: far below what any database takes, and enough to be one round trip."""
 
 _kept = replicas.join(stores, (stores.c.no == replicas.c.store) & (stores.c.state != "gone"))
-_is_alive = case(
+IS_ALIVE = case(
     (blocks.c.pack.is_(None), exists().where(staged.c.block == blocks.c.no)),
     else_=exists()
     .select_from(_kept)
     .where(replicas.c.pack == blocks.c.pack, replicas.c.state == SOUND),
 )
+_is_condemned = exists().select_from(condemned).where(condemned.c.block == blocks.c.no)
 _FIND = Prepared(
-    select(blocks.c.block_id, blocks.c.no, _is_alive.label("is_alive")).where(
+    select(blocks.c.block_id, blocks.c.no, IS_ALIVE.label("is_alive"), _is_condemned).where(
         blocks.c.block_id.in_(bindparam("ids", expanding=True))
     ),
     "ids",
@@ -88,6 +89,8 @@ class Known(NamedTuple):
 
     no: int
     is_alive: bool
+    is_condemned: bool = False
+    """gc may take it out of the index, unless a save takes it back first."""
 
 
 class Located(NamedTuple):
@@ -142,9 +145,9 @@ def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 def find(connection: Connection, ids: Collection[bytes]) -> dict[bytes, Known]:
     """Those of `ids` that are recorded."""
     return {
-        block_id: Known(no, bool(is_alive))
+        block_id: Known(no, bool(is_alive), bool(is_condemned))
         for batch in batches(ids)
-        for block_id, no, is_alive in _FIND.rows(connection, {"ids": batch})
+        for block_id, no, is_alive, is_condemned in _FIND.rows(connection, {"ids": batch})
     }
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import index, staging
+from tgdav.blocks import condemned, index, staging
 from tgdav.blocks.draft import Pending
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.spool import KeptPack, OpenPack
@@ -125,6 +125,7 @@ class Placing:
 def _record(connection: Connection, kept: KeptPack) -> dict[int, int]:
     known = index.find(connection, [block.block_id for block in kept.blocks])
     index.record_blocks(connection, kept.blocks, known)
+    condemned.revive(connection, [each.no for each in known.values()])
     return index.renumbered(kept.blocks, known)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from tgdav.blocks import holds, index
+from tgdav.blocks import condemned, holds, index
 from tgdav.blocks.draft import Draft, Pending
 from tgdav.blocks.index import NewBlock
 from tgdav.blocks.tables import blocks, staged
@@ -51,6 +51,8 @@ def stage(connection: Connection, pending: Collection[Pending]) -> dict[int, int
     """Stage what is not kept already; return known blocks' numbers by those meant for them."""
     known = index.find(connection, [block.block_id for block in pending])
     renumbered = index.renumbered(pending, known)
+    if doomed := [each.no for each in known.values() if each.is_condemned]:
+        condemned.revive(connection, doomed)
     absent = [block for block in pending if not index.is_alive(known.get(block.block_id))]
     if absent:
         index.record_blocks(connection, [_recorded(block) for block in absent], known)
@@ -92,6 +94,8 @@ def _require_recorded(connection: Connection, draft: Draft) -> None:
     relied_on = {no for no in draft.pieces.numbers if no not in pending}
     if relied_on and index.count(connection, relied_on) != len(relied_on):
         raise Busy("a block that this save relies on was collected meanwhile", 1.0)
+    if relied_on:
+        condemned.revive(connection, relied_on)
 
 
 def sealed(connection: Connection, block: int) -> bytes | None:

@@ -226,10 +226,40 @@ intents = Table(
     Index(None, "channel", "message"),
 )
 
+# ---- what gc goes by
+
+# Blocks that gc found unreferenced, by the uptime of then; a save that finds one again
+# takes it out of here.
+condemned = Table(
+    "condemned",
+    metadata,
+    Column("block", ForeignKey("blocks.no"), primary_key=True, autoincrement=False),
+    Column("uptime_ns", BigInteger, nullable=False, index=True),
+)
+
+# What collected blocks left in their packs: why a pack is rewritten or dropped.
+waste = Table(
+    "waste",
+    metadata,
+    Column("pack", ForeignKey("packs.no"), primary_key=True, autoincrement=False),
+    Column("bytes", BigInteger, nullable=False),  # sealed, of blocks that left the index
+    Column("dead_uptime_ns", BigInteger),  # since when no block is in it; null: some are
+    Column("heir", BigInteger),  # the pack that its last blocks were copied to
+)
+
+# How long the drive was served, in all: one row, and a clock that nobody sets forward.
+uptime = Table(
+    "uptime",
+    metadata,
+    Column("no", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("ns", BigInteger, nullable=False),
+)
+
 __all__ = [
     "accounts",
     "blocks",
     "channels",
+    "condemned",
     "data_centre_keys",
     "drive",
     "holds",
@@ -243,5 +273,7 @@ __all__ = [
     "replicas",
     "staged",
     "stores",
+    "uptime",
     "waits",
+    "waste",
 ]

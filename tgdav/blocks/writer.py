@@ -13,6 +13,7 @@ from tgdav.blocks import index
 from tgdav.blocks.chunker import Batch, Chunker
 from tgdav.blocks.draft import Draft, Pending, Pieces
 from tgdav.blocks.holds import Hold
+from tgdav.blocks.index import Known
 from tgdav.blocks.placing import Placing
 from tgdav.blocks.workshop import Workshop
 from tgdav.stores.base import Buffer
@@ -161,8 +162,19 @@ class BlockWriter:
         if size >= self._workshop.sizes.small and unknown:
             with self._workshop.db.read() as connection:
                 found = index.find(connection, unknown)
-            numbers |= {i: known.no for i, known in found.items() if known.is_alive}
+            alive = {i: known for i, known in found.items() if known.is_alive}
+            numbers |= self._rescued(alive)
         return numbers
+
+    def _rescued(self, found: dict[bytes, Known]) -> dict[bytes, int]:
+        """Their numbers; what gc has condemned is held at once, or taken for unknown."""
+        doomed = [known.no for known in found.values() if known.is_condemned]
+        kept = self._hold.rescue(doomed) if doomed else set()
+        return {
+            block_id: known.no
+            for block_id, known in found.items()
+            if not known.is_condemned or known.no in kept
+        }
 
     def _sealed(self, chunks: dict[bytes, memoryview]) -> Iterator[Pending]:
         """The chunks sealed, in order, under numbers of their own."""

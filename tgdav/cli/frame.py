@@ -26,6 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMANDS = (
     *("serve", "user", "account", "store", "key", "flush", "status"),
     *("fsck", "scrub", "repair", "maintenance"),
+    *("gc", "trash", "versions"),
 )
 EX_DAMAGE, EX_REFUSED, EX_BUSY = 3, 65, 75
 

@@ -94,7 +94,7 @@ def _page(request: Request, node: Node) -> Reply:
         request.href(request.path, is_directory=True),
         "/" + "/".join(below),
         not below,
-        _children(request.tree, node),
+        _children(request, node),
     )
     headers = [*request.options.page_headers, ("Cache-Control", "no-cache")]
     if request.method == "HEAD":
@@ -103,8 +103,8 @@ def _page(request: Request, node: Node) -> Reply:
     return Reply(200, headers, chain([next(pieces)], pieces))
 
 
-def _children(tree: Tree, node: Node) -> Iterable[Node]:
+def _children(request: Request, node: Node) -> Iterable[Node]:
     after = None
-    while page := tree.children(node, after=after, limit=LISTED):
+    while page := lookup.children(request, node, after, LISTED):
         yield from page
         after = page[-1].name

@@ -43,6 +43,8 @@ class DavOptions:
     """Longest life of a lock."""
     quota_for_finder: bool = False
     """Answer macOS's question for free space, which delays its mounts by 90 s."""
+    show_trash: bool = False
+    """List `.trash` among what the top holds; it can be opened either way."""
 
 
 class Headers(Mapping[str, str]):

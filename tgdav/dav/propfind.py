@@ -101,14 +101,14 @@ class Listing:
         """Whole when one page holds it all; a stream of pages otherwise."""
         if not self._deep:
             return multistatus.reply(self._responses([self._node]))
-        page = self._tree.children(self._node, limit=PAGE)
+        page = lookup.children(self._view.request, self._node, limit=PAGE)
         first = chain(self._responses([self._node]), self._responses(page))
         if len(page) < PAGE:
             return multistatus.reply(first)
         return multistatus.stream(chain(["".join(first)], self._pages_after(page[-1].name)))
 
     def _pages_after(self, name: str) -> Iterator[str]:
-        while page := self._tree.children(self._node, after=name, limit=PAGE):
+        while page := lookup.children(self._view.request, self._node, name, PAGE):
             yield "".join(self._responses(page))
             name = page[-1].name
 

@@ -17,6 +17,7 @@ from tgdav.dav import (
     get,
     if_header,
     locks,
+    lookup,
     mkcol,
     options,
     patch,
@@ -152,6 +153,8 @@ def _carry_out(request: Request) -> Reply:
             raise _unsupported(request.method)
         if verb.changes and request.user.read_only:
             raise Forbidden("this user may only read")
+        if verb.changes and lookup.is_trash(request):
+            raise Forbidden("the trash can only be looked into")
         return verb.handle(request)
     except Exception as error:
         return _failure(error, request.environ, request.href)

@@ -54,6 +54,9 @@ TABLE: dict[type[BaseException], _Row] = {
     errors.NotAFile: _Row(405, "this is a collection"),
     errors.NameRefused: _Row(400, "the URL holds a name that cannot be kept"),
     errors.Forbidden: _Row(403, "this may not be done here"),
+    errors.DeletionStopped: _Row(
+        403, "too much was deleted within an hour: the operator has to confirm it"
+    ),
     errors.Misplaced: _Row(403, "source and destination overlap"),
     errors.PreconditionFailed: _Row(412, "it is not in the state that the request names"),
     errors.Locked: _Row(423, "it is locked", "lock-token-submitted"),

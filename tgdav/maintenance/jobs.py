@@ -12,11 +12,14 @@ from typing import Any
 
 from tgdav.blocks.workshop import Workshop
 from tgdav.maintenance.course import Course
+from tgdav.maintenance.expire import expire
 from tgdav.maintenance.fsck import Finding, fsck
+from tgdav.maintenance.gc import Graces, gc
 from tgdav.maintenance.repair import Repaired, repair
 from tgdav.maintenance.schedule import Job
 from tgdav.maintenance.scrub import scrub
 from tgdav.maintenance.turn import turn
+from tgdav.tree.trash import Trash
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,31 @@ class Plan:
     scrub_every_s: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long what is no longer named is kept, and how often that is asked; seconds."""
+
+    keep_s: float
+    graces: Graces
+    expire_every_s: float = 3600.0
+    gc_every_s: float = 6 * 3600.0
+
+
 def jobs(workshop: Workshop, scratch: Path, plan: Plan) -> tuple[Job, ...]:
     """The jobs of a drive. `scratch` is a folder with room for a pack."""
     table = (
         Job("repair", plan.repair_s, lambda course: mended(workshop, scratch, course)),
         Job("fsck", plan.fsck_s, lambda course: checked(workshop, scratch, course)),
         Job("scrub", plan.scrub_every_s if plan.scrub_s else 0, _scrubbed(workshop, plan.scrub_s)),
+    )
+    return tuple(job for job in table if job.every_s)
+
+
+def clearing(workshop: Workshop, trash: Trash, keeping: Keeping) -> tuple[Job, ...]:
+    """The jobs that drop what is no longer named."""
+    table = (
+        Job("expire", keeping.expire_every_s, lambda c: expired(workshop, trash, keeping, c)),
+        Job("gc", keeping.gc_every_s, lambda c: collected(workshop, keeping, c)),
     )
     return tuple(job for job in table if job.every_s)
 
@@ -54,6 +76,22 @@ def checked(workshop: Workshop, scratch: Path, course: Course) -> Mapping[str, A
         with turn(workshop.db):
             repaired = repair(workshop, scratch, course)
     return {"found": found, "repaired": repaired and asdict(repaired)}
+
+
+def expired(
+    workshop: Workshop, trash: Trash, keeping: Keeping, course: Course
+) -> Mapping[str, Any]:
+    """Give up what was kept for its time."""
+    patience_s = keeping.graces.uptime_s
+    return asdict(
+        expire(workshop.db, trash, course.step, keep_s=keeping.keep_s, grace_s=patience_s)
+    )
+
+
+def collected(workshop: Workshop, keeping: Keeping, course: Course) -> Mapping[str, Any]:
+    """Collect garbage, within the allowance; gc takes the turn by itself."""
+    graces = keeping.graces
+    return asdict(gc(workshop, course.step, graces=graces, dry=False, spend=course.spend))
 
 
 def tally(findings: Iterable[Finding]) -> dict[str, int]:

@@ -166,6 +166,48 @@ MUST = (
         """,
     ),
     Rule(
+        "trashed_unreachable",
+        "a node in the trash cannot be reached from its entry's top",
+        "node {0}, entry {1}",
+        """
+        WITH RECURSIVE reached (no, entry) AS (
+            SELECT trashed.no, trash.no FROM trashed
+            JOIN trash ON trash.node = trashed.no AND trash.no = trashed.trash
+            WHERE trashed.parent IS NULL AND NOT forgotten
+            UNION ALL SELECT trashed.no, entry FROM trashed
+            JOIN reached ON trashed.parent = reached.no AND trashed.trash = entry
+        ) SELECT no, trash FROM trashed WHERE no NOT IN (SELECT no FROM reached)
+        AND trash IN (SELECT no FROM trash WHERE NOT forgotten)
+        """,
+    ),
+    Rule(
+        "node_twice",
+        "a node is in the tree and in the trash",
+        "node {0}",
+        """
+        SELECT no FROM trashed WHERE no IN (SELECT no FROM nodes)
+        """,
+    ),
+    Rule(
+        "history_without_node",
+        "an old version is of a node that is nowhere",
+        "node {0}, version {1}",
+        """
+        SELECT node, version FROM history WHERE node NOT IN (SELECT no FROM nodes)
+        AND node NOT IN (SELECT no FROM trashed)
+        """,
+    ),
+    Rule(
+        "kept_without_version",
+        "the trash or the history has a version that is not there",
+        "node {0}, version {1}",
+        """
+        SELECT no, version FROM trashed
+        WHERE version IS NOT NULL AND version NOT IN (SELECT no FROM versions)
+        UNION SELECT node, version FROM history WHERE version NOT IN (SELECT no FROM versions)
+        """,
+    ),
+    Rule(
         "belonging_without_node",
         "a lock or property is on a node that is not there",
         "node {0}",
@@ -194,6 +236,7 @@ SHOULD = (
         """
         SELECT pack, store FROM replicas JOIN stores ON stores.no = replicas.store
         WHERE replicas.state = 'suspect' AND stores.state <> 'gone'
+        AND pack NOT IN (SELECT pack FROM waste WHERE dead_uptime_ns IS NOT NULL)
         """,
     ),
     Rule(

@@ -67,6 +67,8 @@ _ROWS = (
         """
         SELECT version FROM extents WHERE version NOT IN (SELECT no FROM versions)
         AND version NOT IN (SELECT version FROM nodes WHERE version IS NOT NULL)
+        AND version NOT IN (SELECT version FROM trashed WHERE version IS NOT NULL)
+        AND version NOT IN (SELECT version FROM history)
         """,
         "DELETE FROM extents WHERE version IN ({page})",
     ),

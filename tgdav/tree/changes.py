@@ -11,7 +11,8 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Connection, bindparam, null, update
 
 from tgdav.errors import AlreadyExists, Busy, Forbidden, LimitReached, Misplaced
-from tgdav.tree import journal, locks, nodes, subtrees
+from tgdav.tree import history, journal, locks, nodes, subtrees
+from tgdav.tree.basket import Basket
 from tgdav.tree.nodes import Node, end, require_directory, require_node, walk
 from tgdav.tree.paths import DEPTH_LIMIT, Path
 from tgdav.tree.permit import Check, Permit
@@ -36,6 +37,7 @@ class _Way(NamedTuple):
     directory: Sequence[Node]
     name: str
     over: Node | None
+    target: Path
 
     @property
     def node(self) -> Node:
@@ -98,10 +100,13 @@ def touch(
     return node
 
 
-def delete(connection: Connection, path: Path, permit: Permit, check: Check | None) -> None:
-    """Delete the node and all below.
+def delete(
+    connection: Connection, path: Path, permit: Permit, check: Check | None, basket: Basket
+) -> None:
+    """Move the node and all below into the trash.
 
-    Raises `NotFound`, `Forbidden` for the root, `Locked`, or what `check` does.
+    Raises `NotFound`, `Forbidden` for the root, `Locked`, `DeletionStopped`, or what
+    `check` does.
     """
     chain = walk(connection, path)
     node = _require_below_root(chain, path)
@@ -110,8 +115,8 @@ def delete(connection: Connection, path: Path, permit: Permit, check: Check | No
     if locks.are_kept(connection):
         _require_removal(connection, chain, permit)
         locks.drop_subtree(connection, node.no)
-    subtrees.delete_all(connection, node.no)
-    journal.append(connection, {"did": "delete", "node": node.no})
+    entry = basket.take(connection, node, path, permit.user)
+    journal.append(connection, {"did": "delete", "node": node.no, "trash": entry})
 
 
 def move(
@@ -119,16 +124,20 @@ def move(
     source: Path,
     target: Path,
     permit: Permit,
+    basket: Basket,
     *,
     overwrite: bool,
     check: Check | None,
 ) -> bool:
-    """Give the node another place; False if another node had it, which is deleted.
+    """Give the node another place; False if another node had it.
+
+    A file that takes a file's place has from then on that one's old versions, too; what
+    else had the place is moved into the trash.
 
     It keeps its number, and so its properties. Locks on it and below go; those on the
     place stay with the place (RFC 4918, 7.5). `check` looks at the node that moves.
     Raises `NotFound`, `AlreadyExists`, `ParentMissing`, `NotADirectory`, `Misplaced`,
-    `Forbidden`, `LimitReached`, `Locked`.
+    `Forbidden`, `LimitReached`, `Locked`, `DeletionStopped`.
     """
     way = _way(connection, source, target, overwrite=overwrite, deep=True)
     if check:
@@ -140,9 +149,9 @@ def move(
     _clear(connection, way)
     parent = way.directory[-1].no
     connection.execute(_MOVE, {"of_node": way.node.no, "new_parent": parent, "new_name": way.name})
-    _succeed(connection, way, way.node.no)
+    entry = _succeed(connection, way, way.node, permit, basket)
     moved = journal.told(way.node._replace(parent=parent, name=way.name), "parent", "name")
-    journal.append(connection, {"did": "move", **moved, "over": way.over_no})
+    journal.append(connection, {"did": "move", **moved, "over": way.over_no, "trash": entry})
     return way.over is None
 
 
@@ -152,12 +161,13 @@ def copy(
     target: Path,
     permit: Permit,
     numbers: range,
+    basket: Basket,
     *,
     deep: bool,
     overwrite: bool,
     check: Check | None,
 ) -> bool:
-    """Copy the node, with all below if `deep`; False if a node was deleted for it.
+    """Copy the node, with all below if `deep`; False if a node had the place.
 
     A copy shares the versions, has properties of its own and no locks; locks on the
     place stay. Raises what `move` does, and `Busy` if `numbers` are too few.
@@ -178,9 +188,9 @@ def copy(
         created_ns=time.time_ns(),
     )
     subtrees.copy_all(connection, way.node.no, made, deep=deep)
-    _succeed(connection, way, made.no)
+    entry = _succeed(connection, way, made, permit, basket)
     told = journal.told(made, "parent", "name", "owner", "created_ns")
-    told |= {"source": way.node.no, "deep": deep, "over": way.over_no}
+    told |= {"source": way.node.no, "deep": deep, "over": way.over_no, "trash": entry}
     journal.append(connection, {"did": "copy", **told})
     return way.over is None
 
@@ -203,7 +213,7 @@ def _way(
         depth = len(target) + subtrees.height(connection, node.no)
         if depth > DEPTH_LIMIT:
             raise LimitReached(f"a path has at most {DEPTH_LIMIT} names, not {depth}")
-    return _Way(source_chain, chain[: len(target)], target[-1], over)
+    return _Way(source_chain, chain[: len(target)], target[-1], over, target)
 
 
 def _require_below_root(chain: Sequence[Node], path: Path) -> Node:
@@ -234,14 +244,25 @@ def _clear(connection: Connection, way: _Way) -> None:
         connection.execute(_DETACH, {"of_node": way.over.no})
 
 
-def _succeed(connection: Connection, way: _Way, node_no: int) -> None:
-    """Give the node the locks of the one whose place it took, and delete that one."""
-    if way.over is None:
-        return
+def _succeed(
+    connection: Connection, way: _Way, node: Node, permit: Permit, basket: Basket
+) -> int | None:
+    """Give the node the locks of the one whose place it took, and put that one away.
+
+    Returns the entry of the trash that it became; None where a file lives on as an old
+    version of the file.
+    """
+    over = way.over
+    if over is None:
+        return None
     if locks.are_kept(connection):
-        locks.inherit(connection, way.over.no, node_no)
-        locks.drop_subtree(connection, way.over.no)
-    subtrees.delete_all(connection, way.over.no)
+        locks.inherit(connection, over.no, node.no)
+        locks.drop_subtree(connection, over.no)
+    if over.is_directory or node.is_directory:
+        return basket.take(connection, over, way.target, permit.user)
+    history.hand_down(connection, over, node)
+    subtrees.delete_alone(connection, over.no)
+    return None
 
 
 def _numbers(chain: Sequence[Node]) -> list[int]:

@@ -23,15 +23,23 @@ Change = Mapping[str, object]
   as [block id in hex, bytes] in order; the node is new, or had another version before
 * "splice": as "save"; the pieces replace what the version before had from "start" on,
   and zeros would be among them; "size" is that of the whole
-* "copy": "parent", "name", "owner", "created_ns", "source", "deep" and "over"; the
-  source and (if deep) all below, in the order of their numbers, become "node" and those
-  that follow it
-* "move": "parent", "name", "over"
-* "delete": nothing more; all below goes with it
+* "revert": as "save", with pieces of three: [block id, bytes, offset in the block]
+* "copy": "parent", "name", "owner", "created_ns", "source", "deep", "over" and "trash";
+  the source and (if deep) all below, in the order of their numbers, become "node" and
+  those that follow it
+* "move": "parent", "name", "over", "trash"
+* "delete": "trash"; all below goes with it
+* "restore": "trash", "parent", "name": the entry's top is put there, all below as it was
+* "forget": no "node", but "trash", a list of entries, and "versions", a list of
+  [node, version]: gone for good, with all old versions of the nodes of those entries
 * "touch": "created_ns", "modified_ns"
 * "properties": "set" (name to XML), "remove" (names), "created_ns", "modified_ns"
 
 "over" is the number of the node that had the name and went, with all below, or null.
+"trash" is the number of the entry of the trash that keeps what went; null if nothing did,
+and where a file took a file's place: the version of that one, if it has any bytes, and its
+old versions are then old versions of "node". So is the version that a "save", "splice" or
+"revert" replaces.
 """
 
 PAGE_BYTES = 8 << 20

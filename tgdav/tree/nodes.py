@@ -82,6 +82,16 @@ _SET_TIMES = (
     .where(_OF_NODE)
     .values(created_ns=bindparam("new_created_ns"), modified_ns=bindparam("new_modified_ns"))
 )
+_SET_VERSION = (
+    update(nodes)
+    .where(_OF_NODE)
+    .values(
+        version=bindparam("new_version"),
+        owner=bindparam("new_owner"),
+        created_ns=bindparam("new_created_ns"),
+        modified_ns=bindparam("new_modified_ns"),
+    )
+)
 _NAMES = [f"name_{level}" for level in range(STRIDE)]
 
 
@@ -220,6 +230,20 @@ def add(connection: Connection, node: Node) -> None:
             "owner": node.owner,
             "created_ns": node.created_ns,
             "modified_ns": node.modified_ns,
+        },
+    )
+
+
+def set_version(connection: Connection, node: Node) -> None:
+    """Give the node's row the version, owner and times that `node` has."""
+    connection.execute(
+        _SET_VERSION,
+        {
+            "of_node": node.no,
+            "new_version": node.version,
+            "new_owner": node.owner,
+            "new_created_ns": node.created_ns,
+            "new_modified_ns": node.modified_ns,
         },
     )
 

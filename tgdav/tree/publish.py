@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Connection, bindparam, insert, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, insert
 
 from tgdav.blocks.draft import Draft
 from tgdav.blocks.numbers import Numbers
@@ -19,35 +18,19 @@ from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import Busy, NotAFile, NotFound, ParentMissing, RangeRefused
 from tgdav.prepared import Prepared
-from tgdav.tree import content, journal, locks, nodes
+from tgdav.tree import content, history, journal, locks, nodes
 from tgdav.tree.locks import PlaceFile
 from tgdav.tree.nodes import Node, end, follow, lineage, require_directory, walk
 from tgdav.tree.paths import Path
 from tgdav.tree.permit import Check, Permit
 from tgdav.tree.quota import Quotas
-from tgdav.tree.tables import nodes as rows
-from tgdav.tree.tables import retired, versions
+from tgdav.tree.tables import versions
 
 GAP_LIMIT = 64 << 20
 """Bytes of zeros that may lie between a file's end and what is written past it."""
 
 _TOLD = [column for column in Node._fields if column != "no"]
 _ADD_VERSION = Prepared(insert(versions))
-_REPLACE = (
-    update(rows)
-    .where(rows.c.no == bindparam("of_node", type_=BigInteger))
-    .values(
-        version=bindparam("new_version"),
-        owner=bindparam("new_owner"),
-        created_ns=bindparam("new_created_ns"),
-        modified_ns=bindparam("new_modified_ns"),
-    )
-)
-# SQLAlchemy keeps this insert with PostgreSQL's; SQLite reads it the same.
-_retire = postgresql.insert(retired)
-_RETIRE = _retire.on_conflict_do_update(
-    index_elements=["version"], set_={"retired_ns": _retire.excluded.retired_ns}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +225,9 @@ def _add_version(connection: Connection, node: Node) -> None:
 
 
 def _name(connection: Connection, new: Node, old: Node | None) -> None:
-    """Let the name have its new version, and retire the one that it had."""
+    """Let the name have its new version, and keep the one that it had for a time."""
     if old is None:
         nodes.add(connection, new)
         return
-    values = {
-        "of_node": new.no,
-        "new_version": new.version,
-        "new_owner": new.owner,
-        "new_created_ns": new.created_ns,
-        "new_modified_ns": new.modified_ns,
-    }
-    connection.execute(_REPLACE, values)
-    connection.execute(_RETIRE, {"version": old.version, "retired_ns": time.time_ns()})
+    nodes.set_version(connection, new)
+    history.supersede(connection, old)

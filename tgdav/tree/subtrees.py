@@ -1,4 +1,4 @@
-"""A node and all below it, measured, deleted and copied in a few statements.
+"""A node and all below it, measured, copied, thrown away and brought back in a few statements.
 
 However many nodes there are, none of them is brought here. Asks for no permit and no
 lock: `changes` does that first.
@@ -20,13 +20,15 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    null,
     select,
 )
 from sqlalchemy.dialects import postgresql
 
 from tgdav.tree import properties
 from tgdav.tree.nodes import Node
-from tgdav.tree.tables import NAME, nodes, retired, versions
+from tgdav.tree.tables import NAME, nodes, retired, trashed, trashed_properties, versions
+from tgdav.tree.tables import properties as kept
 
 _TOP = bindparam("top", type_=BigInteger)
 
@@ -83,19 +85,62 @@ _MEASURE = (
     .where(nodes.c.no.in_(_NUMBERS))
 )
 _HEIGHT = _height()
-_DELETE = delete(nodes).where(nodes.c.no.in_(_NUMBERS))
 _COPY = insert(nodes).from_select(
     ["no", "parent", "name", "version", "owner", "created_ns", "modified_ns"], _copy()
 )
 _PAIRS = _numbered()
 
+_ENTRY = bindparam("entry", type_=BigInteger)
+_IN_ENTRY = select(trashed.c.no).where(trashed.c.trash == _ENTRY)
+_THROW = insert(trashed).from_select(
+    ["no", "trash", "parent", "name", "version", "owner", "created_ns", "modified_ns"],
+    select(
+        nodes.c.no,
+        _ENTRY,
+        case((nodes.c.no == _TOP, null()), else_=nodes.c.parent),
+        nodes.c.name,
+        nodes.c.version,
+        nodes.c.owner,
+        nodes.c.created_ns,
+        nodes.c.modified_ns,
+    ).where(nodes.c.no.in_(_NUMBERS)),
+)
+_THROW_PROPERTIES = insert(trashed_properties).from_select(
+    ["node", "name", "value"],
+    select(kept.c.node, kept.c.name, kept.c.value).where(kept.c.node.in_(_IN_ENTRY)),
+)
+_DELETE = delete(nodes).where(nodes.c.no.in_(_IN_ENTRY))
+_DELETE_ALONE = delete(nodes).where(nodes.c.no == _TOP)
+_BRING_BACK = insert(nodes).from_select(
+    ["no", "parent", "name", "version", "owner", "created_ns", "modified_ns"],
+    select(
+        trashed.c.no,
+        func.coalesce(trashed.c.parent, bindparam("directory", type_=BigInteger)),
+        case((trashed.c.parent.is_(None), bindparam("new_name", type_=NAME)), else_=trashed.c.name),
+        trashed.c.version,
+        trashed.c.owner,
+        trashed.c.created_ns,
+        trashed.c.modified_ns,
+    ).where(trashed.c.trash == _ENTRY),
+)
+_BRING_BACK_PROPERTIES = insert(kept).from_select(
+    ["node", "name", "value"],
+    select(trashed_properties.c.node, trashed_properties.c.name, trashed_properties.c.value).where(
+        trashed_properties.c.node.in_(_IN_ENTRY)
+    ),
+)
+_EMPTY = (
+    delete(trashed_properties).where(trashed_properties.c.node.in_(_IN_ENTRY)),
+    delete(trashed).where(trashed.c.trash == _ENTRY),
+)
+
 # A version that was retired before, while a copy kept it, is retired from now on. This
 # insert, from the PostgreSQL room of SQLAlchemy, reads the same on SQLite.
 _retire = postgresql.insert(retired).from_select(
     ["version", "retired_ns"],
-    select(nodes.c.version, bindparam("now_ns", type_=BigInteger))
+    select(trashed.c.version, bindparam("now_ns", type_=BigInteger))
     .distinct()
-    .where(nodes.c.no.in_(_NUMBERS), nodes.c.version.is_not(None)),
+    .where(trashed.c.trash == _ENTRY, trashed.c.version.is_not(None)),
 )
 _RETIRE = _retire.on_conflict_do_update(
     index_elements=["version"], set_={"retired_ns": _retire.excluded.retired_ns}
@@ -119,15 +164,33 @@ def height(connection: Connection, top: int) -> int:
     return connection.scalars(_HEIGHT, {"top": top}).one()
 
 
-def delete_all(connection: Connection, top: int) -> None:
-    """Delete the node and all below, with their properties; retire their versions.
+def throw_away(connection: Connection, top: int, entry: int) -> None:
+    """Make the node and all below the content of an entry of the trash; retire their versions.
 
-    Their locks are gone already.
+    Their properties go with them; their locks are gone already.
     """
-    values = {"top": top, "deep": True, "now_ns": time.time_ns()}
-    properties.drop(connection, _NUMBERS, values)
+    values = {"top": top, "deep": True, "entry": entry, "now_ns": time.time_ns()}
+    connection.execute(_THROW, values)
+    connection.execute(_THROW_PROPERTIES, values)
+    properties.drop(connection, _IN_ENTRY, values)
     connection.execute(_RETIRE, values)
     connection.execute(_DELETE, values)
+
+
+def bring_back(connection: Connection, entry: int, directory: int, name: str) -> None:
+    """Take all nodes and properties of an entry out of the trash; its top gets this place."""
+    values = {"entry": entry, "directory": directory, "new_name": name}
+    connection.execute(_BRING_BACK, values)
+    connection.execute(_BRING_BACK_PROPERTIES, values)
+    for statement in _EMPTY:
+        connection.execute(statement, values)
+
+
+def delete_alone(connection: Connection, no: int) -> None:
+    """Delete one node that has none below, and its properties; its locks are gone already."""
+    values = {"top": no, "deep": False}
+    properties.drop(connection, _NUMBERS, values)
+    connection.execute(_DELETE_ALONE, values)
 
 
 def copy_all(connection: Connection, top: int, copy: Node, *, deep: bool) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    Index,
     Integer,
     String,
     Table,
@@ -67,12 +68,77 @@ nodes = Table(
     UniqueConstraint("parent", "name"),
 )
 
-# Versions that a node let go, by a save or a delete; gc asks whether any node has them still.
+# Versions that a node let go, by a save or a delete; before one is dropped it is asked
+# whether a node, the history or the trash has it still.
 retired = Table(
     "retired",
     metadata,
     Column("version", ForeignKey("versions.no"), primary_key=True, autoincrement=False),
     Column("retired_ns", BigInteger, nullable=False),
+)
+
+# What a file's name had before, by the file's node: kept for a time. The node may be in the
+# trash by now; its number stays.
+history = Table(
+    "history",
+    metadata,
+    Column("node", NUMBER, primary_key=True, autoincrement=False),
+    Column("version", ForeignKey("versions.no"), primary_key=True, autoincrement=False),
+    Column("owner", String(64), nullable=False),  # who saved it
+    Column("created_ns", BigInteger, nullable=False),  # the node's times when it had it
+    Column("modified_ns", BigInteger, nullable=False),
+    Column("retired_ns", BigInteger, nullable=False, index=True),  # when the next one came
+    Index(None, "version"),
+    sqlite_with_rowid=False,
+)
+
+# An entry of the trash: a node that was deleted or replaced, with all that was below it.
+trash = Table(
+    "trash",
+    metadata,
+    Column("no", NUMBER, primary_key=True, autoincrement=False),
+    Column("node", BigInteger, nullable=False),  # the number that it had, in `trashed`
+    Column("path", NAME, nullable=False),  # "/a/b": where it was then
+    Column("parent", BigInteger, nullable=False),  # the directory's number; may be gone
+    Column("user", String(64), nullable=False),  # who deleted it
+    Column("deleted_ns", BigInteger, nullable=False),  # whole seconds
+    Column("forgotten", Boolean, nullable=False),  # on its way out: nobody gets it back
+    Index(None, "deleted_ns", "no"),
+)
+
+# The nodes in the trash, with the numbers that they had and will have again.
+trashed = Table(
+    "trashed",
+    metadata,
+    Column("no", NUMBER, primary_key=True, autoincrement=False),
+    Column("trash", ForeignKey("trash.no"), nullable=False, index=True),
+    Column("parent", BigInteger),  # null: the entry's top
+    Column("name", NAME, nullable=False),
+    Column("version", ForeignKey("versions.no"), index=True),
+    Column("owner", String(64), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("modified_ns", BigInteger, nullable=False),
+    Index(None, "parent", "name"),
+)
+
+trashed_properties = Table(
+    "trashed_properties",
+    metadata,
+    Column("node", ForeignKey("trashed.no"), primary_key=True, autoincrement=False),
+    Column("name", String(512), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# Nodes that a user deleted lately; only written where `history.guard_share` is set.
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("user", String(64), primary_key=True),
+    Column("since_ns", BigInteger, nullable=False),  # the hour counts from here
+    Column("nodes", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),  # nodes of the drive when the hour began
+    Column("stopped", Boolean, nullable=False),  # may delete nothing until confirmed
+    Column("excused_until_ns", BigInteger, nullable=False),  # may delete anything until then
 )
 
 # Dead properties. They move and are copied with their node.
@@ -120,12 +186,17 @@ journal = Table(
 
 __all__ = [
     "ROOT",
+    "deletions",
     "extents",
+    "history",
     "journal",
     "locks",
     "nodes",
     "properties",
     "retired",
+    "trash",
+    "trashed",
+    "trashed_properties",
     "users",
     "versions",
 ]

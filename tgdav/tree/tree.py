@@ -14,6 +14,8 @@ from tgdav.db import Database
 from tgdav.errors import NotAFile
 from tgdav.tree import changes, content, nodes, subtrees
 from tgdav.tree.content import Reading
+from tgdav.tree.guard import Guard
+from tgdav.tree.history import History
 from tgdav.tree.locks import Locks
 from tgdav.tree.memo import Memo
 from tgdav.tree.nodes import Node, require_node, walk
@@ -25,6 +27,8 @@ from tgdav.tree.quota import Quota, Quotas
 from tgdav.tree.save import Save
 from tgdav.tree.tables import nodes as rows
 from tgdav.tree.tables import versions
+from tgdav.tree.trash import Trash
+from tgdav.tree.trash_folder import TrashFolder
 from tgdav.tree.users import User, Users
 
 _TOTALS = select(
@@ -51,13 +55,18 @@ class Tree:
     something `DiskFull`; whatever a method raises, nothing was changed.
     """
 
-    def __init__(self, db: Database, vault: Vault) -> None:
+    def __init__(self, db: Database, vault: Vault, *, guard_share: float = 0.0) -> None:
         self._db = db
         self._vault = vault
         self._quotas = Quotas(db)
         self._found: Memo[Path, Node | None] = Memo(db, FOUND)
         self._numbers = Numbers(db, "node")
-        self._wiring = Wiring(db, vault, self._quotas, self._numbers, Numbers(db, "version"))
+        version_numbers = Numbers(db, "version")
+        self._wiring = Wiring(db, vault, self._quotas, self._numbers, version_numbers)
+        self.guard = Guard(db, guard_share)
+        self.history = History(db, version_numbers)
+        self.trash = Trash(db, self.guard, self._numbers)
+        self.trash_folder = TrashFolder(db)
         self.properties = Properties(db)
         self.locks = Locks(db, lambda: prepare_file(self._wiring))
         self.users = Users(db)
@@ -159,7 +168,9 @@ class Tree:
             amount = subtrees.measure(connection, node.no, deep=deep)
         # Some more numbers than nodes: others may be making some meanwhile.
         numbers = self._numbers.take(amount.nodes + amount.nodes // 8 + 16)
-        with self._quotas.growing(permit.user, amount.bytes):
+        basket = self.trash.basket()
+        growing = self._quotas.growing(permit.user, amount.bytes)
+        with growing, self.guard.watching(permit.user):
             return self._db.write(
                 lambda connection: changes.copy(
                     connection,
@@ -167,6 +178,7 @@ class Tree:
                     target,
                     permit,
                     numbers,
+                    basket,
                     deep=deep,
                     overwrite=overwrite,
                     check=check,
@@ -183,15 +195,21 @@ class Tree:
         check: Check | None = None,
     ) -> bool:
         """`changes.move`, in the same time for a file and for a large directory."""
-        return self._db.write(
-            lambda connection: changes.move(
-                connection, source, target, permit, overwrite=overwrite, check=check
+        basket = self.trash.basket()
+        with self.guard.watching(permit.user):
+            return self._db.write(
+                lambda connection: changes.move(
+                    connection, source, target, permit, basket, overwrite=overwrite, check=check
+                )
             )
-        )
 
     def delete(self, path: Path, permit: Permit, check: Check | None = None) -> None:
         """`changes.delete`."""
-        self._db.write(lambda connection: changes.delete(connection, path, permit, check))
+        basket = self.trash.basket()
+        with self.guard.watching(permit.user):
+            self._db.write(
+                lambda connection: changes.delete(connection, path, permit, check, basket)
+            )
 
     def touch(
         self,

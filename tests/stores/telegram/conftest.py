@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.telegram_server.process import TelegramServer
 
 from tests.stores.telegram.rig import Rig, rigged
+from tests.telegram_server.process import TelegramServer
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tests.telegram_server.process import TelegramServer
-
 from tests.doubles.memory_ledger import MemoryLedger
+from tests.telegram_server.process import TelegramServer
 from tgdav.stores.ledger import Account
 from tgdav.stores.telegram.network import Network
 from tgdav.stores.telegram.store import Paces, Telegram, TelegramStore

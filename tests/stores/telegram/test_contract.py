@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
-from tests.telegram_server.process import TelegramServer
 
 from tests.contracts.store import StoreContract
 from tests.stores.telegram.rig import rigged
+from tests.telegram_server.process import TelegramServer
 from tgdav.stores.telegram.store import TelegramStore
 
 pytestmark = [pytest.mark.slow]

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.telegram_server.process import TelegramServer
 
 from tests.contracts.store import content, pack_id
 from tests.stores.telegram.rig import STORE, Rig, rigged
+from tests.telegram_server.process import TelegramServer
 from tgdav.errors import ReplicaMissing, StoreBusy, StoreError
 from tgdav.stores.telegram.store import TelegramStore
 

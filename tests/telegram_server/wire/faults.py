@@ -110,15 +110,17 @@ class Faults:
         account: int | None = None,
         times: int | None = 1,
         skip: int = 0,
+        share: float | None = None,
     ) -> None:
         """End the connection instead of the call, or `byte` bytes into the packet of its reply.
 
-        Where a request is cut nobody can see: what has not come whole is not carried out.
+        With `share` that part of all calls, drawn by a fixed seed, at most `times`. Where a
+        request is cut nobody can see: what has not come whole is not carried out.
         """
         if at not in ("request", "reply"):
             raise ValueError(f"cut at {at!r}: it is 'request' or 'reply'")
         plan = Plan(reply_cut_at=byte) if at == "reply" else Plan(is_cut=True)
-        self._add(plan, method, account, times, skip)
+        self._add(plan, method, account, times, skip, share)
 
     def forget_faults(self) -> None:
         self._faults.clear()

@@ -16,8 +16,8 @@ from mtproto.transport.packets import BasePacket, MessagePacket
 from tests.telegram_server.wire.framing import Framing, Malformed, size_of
 from tests.telegram_server.wire.shaping import Line, Shape
 
-INBOX_MAX = 4 << 20
-OUTBOX_MAX = 4 << 20
+INBOX_MAX = 8 << 20
+OUTBOX_MAX = 8 << 20
 _ABORTED = struct.pack("ii", 1, 0)
 
 
@@ -50,6 +50,8 @@ class Link(asyncio.BufferedProtocol):
         self._outbox: deque[tuple[float, int, list[bytes]]] = deque()
         self._outbox_bytes = 0
         self._is_full = False
+        self._transport: asyncio.Transport | None = None
+        self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
 
@@ -81,13 +83,16 @@ class Link(asyncio.BufferedProtocol):
 
     def reset(self) -> None:
         """End it as a broken network does, at once."""
-        connected = self._transport.get_extra_info("socket")
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTED)
-        self._transport.abort()
+        if self._transport:
+            connected = self._transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTED)
+        self.end()
 
     def end(self) -> None:
         """End it in order, at once; what was not sent yet is not sent."""
-        self._transport.abort()
+        self._is_over = True
+        if self._transport:
+            self._transport.abort()
 
     def close_after(self, seconds: float) -> None:
         """End it then, unless this is called again before."""
@@ -100,6 +105,8 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(high=OUTBOX_MAX)
+        if self._is_over:  # between the accepting and now
+            self.reset()
 
     def connection_lost(self, error: Exception | None) -> None:
         for timer in (self._timer, self._closing):

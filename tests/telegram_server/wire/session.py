@@ -1,4 +1,8 @@
-"""A client's session: which of its messages were seen, and the numbers of ours."""
+"""A client's session: which of its messages were seen, and the numbers of ours.
+
+The library's own is for clients: as a server it sends bad_server_salt and its like without
+their constructors, and keeps every answer until it is acknowledged.
+"""
 
 from collections import OrderedDict
 

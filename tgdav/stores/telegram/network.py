@@ -4,6 +4,7 @@
 test data centres, or one on loopback.
 """
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ HOME = 2
 """The data centre that a new login speaks to first; it may send it to another."""
 CONNECT_S = 10
 """Seconds for a connection to be made."""
+
+# What a login meets is raised, and told once, as a sentence.
+_SILENT = logging.getLogger("tgdav.silent")
+_SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class _Client(TelegramClient):  # type: ignore[misc]  # Telethon ships no types
@@ -51,7 +56,9 @@ class Network:
         """A client on the event loop's thread, not connected; `session` empty: a new login.
 
         It neither retries nor waits by itself: what an error means is `errors`' to say.
+        Raises `SettingsRefused`.
         """
+        self.trust()
         kept = StringSession(session)
         if self.server and not session:
             kept.set_dc(HOME, *self.server)
@@ -68,6 +75,7 @@ class Network:
             flood_sleep_threshold=0,
             raise_last_call_error=True,
             receive_updates=False,
+            base_logger=_SILENT,
             device_model="tgdav",
             system_version="server",
             app_version=tgdav.__version__,

@@ -1,0 +1,86 @@
+"""The data folder: what lies where in it, who serves it, and which key and database are its own.
+
+Knows no store and no tree.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+import psutil
+
+from tgdav.blocks import keyfile
+from tgdav.blocks.keys import Keys
+from tgdav.db import Database
+from tgdav.errors import DriveInUse, KeyRefused
+from tgdav.settings import Settings, load
+
+DATABASE, STORE, SPOOL, CACHE = "drive.db", "store", "spool", "cache"
+SERVING, GATEWAY = "serving", "gateway"
+
+Passphrase = Callable[[], str]
+
+
+def load_keys(
+    folder: Path, settings: Settings | None = None, passphrase: Passphrase | None = None
+) -> Keys:
+    """The drive's keys, by the passphrase file if one is set. Raises `KeyRefused`."""
+    settings = settings or load(folder)
+    file = settings.key.passphrase_file
+    return keyfile.load_key(folder, (lambda: _first_line(file)) if file else passphrase)
+
+
+def change_passphrase(folder: Path, new: str | None, passphrase: Passphrase | None = None) -> None:
+    """Wrap the key in `new`, or leave it plain. Raises `KeyRefused`, `PasswordRefused`."""
+    keyfile.store_key(folder, load_keys(folder, passphrase=passphrase), new)
+
+
+def open_database(folder: Path, settings: Settings) -> Database:
+    """The database of the data folder, made if it is not there. Raises `DatabaseError`."""
+    return Database.open(settings.database.url or f"sqlite:///{folder.absolute() / DATABASE}")
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the one process that makes and serves the drive in `folder`, which is made.
+
+    The system drops the lock with the process. Raises `DriveInUse`.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / f"{SERVING}.lock")
+    try:
+        lock.acquire(timeout=0.5)  # a command may try it for a moment
+    except filelock.Timeout as error:
+        raise DriveInUse("another process serves this data folder") from error
+    with lock:
+        (folder / SERVING).write_text(f"{os.getpid()}\n")
+        try:
+            yield
+        finally:
+            (folder / SERVING).unlink(missing_ok=True)
+
+
+def is_served(folder: Path) -> bool:
+    """True while a process serves the folder: it has the accounts, and does what is asked."""
+    lock = filelock.FileLock(folder / f"{SERVING}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+
+
+def memory(folder: Path) -> int:
+    """Resident bytes of the process that serves the folder, or of this one."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        return int(psutil.Process(int((folder / SERVING).read_text())).memory_info().rss)
+    return int(psutil.Process().memory_info().rss)
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        raise KeyRefused("key.passphrase_file cannot be read, or is empty") from error
