@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from tgdav.blocks import index
 from tgdav.blocks.index import NewBlock, NewPack
-from tgdav.blocks.pack import parse_caption, read_pack
+from tgdav.blocks.pack import Caption, parse_caption, read_pack
 from tgdav.blocks.tables import packs, replicas, stores
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import PackDamaged, ReplicaMissing
@@ -128,7 +128,7 @@ class Delivery:
             said = parse_caption(listed.caption)
             is_ours = said is not None and said.drive_id == self._workshop.drive.drive_id
             if listed.locator not in known and said and is_ours:
-                self._settle(listed, said.pack_id)
+                self._settle(listed, said)
 
     def _deliver(self, pack: Spooled) -> None:
         try:
@@ -173,21 +173,22 @@ class Delivery:
         self._spool.discard(pack.locator)
         self._workshop.backlog.add(spooled=-pack.size)
 
-    def _settle(self, listed: Listed, pack_id: bytes) -> None:
+    def _settle(self, listed: Listed, said: Caption) -> None:
+        pack_id = said.pack_id
         if self._spool.is_at_work_on(pack_id):
             return
         with self._workshop.db.read() as connection:
             no = connection.scalars(_RECORDED, {"of_pack_id": pack_id}).one_or_none()
             keepers = connection.scalars(_KEEPERS, {"of_pack": no}).all()
         if no is None:
-            self._adopt(listed)
+            self._adopt(listed, said)
         elif not keepers:
             replica = Replica(self._spool.no, listed.locator)
             self._workshop.db.write(partial(_record, no, replica))
         elif self._spool.no not in keepers:
             self._spool.discard(listed.locator)
 
-    def _adopt(self, listed: Listed) -> None:
+    def _adopt(self, listed: Listed, said: Caption) -> None:
         """Record a pack, and those of its blocks that are recorded nowhere."""
         data = self._spool.content(listed.locator)
         try:
@@ -202,10 +203,15 @@ class Delivery:
         no = self._spool.numbers.take()[0]
         numbers = self._workshop.numbers.take(len(contents.entries))
         pack = NewPack(no, contents.pack_id, listed.size, blake3(data).digest(), listed.caption)
-        blocks = [
-            NewBlock(number, entry.block_id, entry.size, entry.sealed_size, no, entry.offset)
-            for number, entry in zip(numbers, contents.entries, strict=True)
-        ]
+        # A head or a part of a snapshot has no blocks; who made it asks for it, or drops it.
+        blocks = (
+            []
+            if said.kind != "pack"
+            else [
+                NewBlock(number, entry.block_id, entry.size, entry.sealed_size, no, entry.offset)
+                for number, entry in zip(numbers, contents.entries, strict=True)
+            ]
+        )
 
         def work(connection: Connection) -> None:
             known = index.find(connection, [block.block_id for block in blocks])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from tgdav.blocks.delivery import Delivery, Spooled
+from tgdav.blocks.horizon import Horizon
 from tgdav.blocks.index import batches
 from tgdav.blocks.leases import Leases
 from tgdav.blocks.packing import JournalSource, Packing
@@ -30,6 +31,8 @@ class Flusher:
         self._spool = workshop.spool
         self._groups = workshop.sizes.deliveries
         self._packing = Packing(workshop, journal)
+        self.horizon = Horizon(workshop.db, workshop.drive, workshop.keys, workshop.pool, journal)
+        """Asked before anything goes to a store."""
         self._delivery = Delivery(workshop)
         self._pack_turn = _Turn(workshop.db, "pack", workshop.sizes.lease_s)
         self._delivery_turn = _Turn(
@@ -54,8 +57,9 @@ class Flusher:
         """Have everything staged, packed or spooled before now in the stores.
 
         Waits for another process that is at it. Raises `StoreBusy`, `StoreError`,
-        `DiskFull`, `PackDamaged`, `DatabaseBusy`; what could not be moved stays.
+        `DiskFull`, `PackDamaged`, `DatabaseBusy`, `StoresAhead`; what could not be moved stays.
         """
+        self.horizon.require()
         self._pack_turn.wait(self._packing.has_work, self._pack_all)
         self._delivery_turn.wait(
             lambda: bool(self._delivery.waiting()),
@@ -75,11 +79,13 @@ class Flusher:
             self._pack_turn.offer(self._pack_full)
 
     def _pack_all(self) -> None:
+        self.horizon.require()
         now = time.time_ns()
         while self._packing.pack(now):
             self._pack_turn.renew()
 
     def _pack_full(self) -> None:
+        self.horizon.require()
         while self._packing.is_full() and self._packing.pack(time.time_ns()):
             self._pack_turn.renew()
 
@@ -99,6 +105,7 @@ class Flusher:
 
     def _deliver(self, waiting: Iterable[Spooled]) -> None:
         """Stop at a store that takes nothing, but not at a pack that nobody should get."""
+        self.horizon.require()
         damaged: PackDamaged | None = None
         for group in batches(waiting, self._groups):
             self._delivery_turn.renew()

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, or_, select, update
 
+from tgdav.blocks.pack import parse_caption
 from tgdav.blocks.tables import blocks, packs, replicas, stores
 from tgdav.prepared import Prepared
 from tgdav.stores.base import Locator
@@ -202,9 +203,17 @@ def _move(no: int, block: NewBlock) -> dict[str, int | None]:
 def record_pack(connection: Connection, pack: NewPack, kept: Iterable[Replica]) -> None:
     """Record a pack that these stores have."""
     now = time.time_ns()
-    connection.execute(_INSERT_PACK, pack._asdict() | {"created_ns": now})
+    connection.execute(_INSERT_PACK, pack._asdict() | _told(pack.caption) | {"created_ns": now})
     for replica in kept:
         record_replica(connection, pack.no, replica)
+
+
+def _told(caption: str) -> dict[str, str | int]:
+    """The columns of a pack that its caption fills."""
+    said = parse_caption(caption)
+    if said is None:
+        return {"kind": "pack", "epoch": 1, "position": 0}
+    return {"kind": said.kind, "epoch": said.epoch, "position": said.position}
 
 
 def record_replica(connection: Connection, pack: int, replica: Replica) -> None:

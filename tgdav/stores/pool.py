@@ -134,6 +134,15 @@ class StorePool:
                 self.on_bad(replica, error)
         raise _summed_up(failures)
 
+    def store(self, no: int) -> Store:
+        """The store of this number. Raises `StoreError` if it is not at hand."""
+        return self._store(no)
+
+    def writable(self) -> list[int]:
+        """Numbers of the stores that take packs."""
+        with self._lock:
+            return sorted(self._writable)
+
     def close(self) -> None:
         """Drop every store."""
         for no in self.numbers():
