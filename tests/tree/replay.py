@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from tgdav.blocks.tables import blocks
 from tgdav.db import Database
 from tgdav.tree import journal
-from tgdav.tree.tables import ROOT, extents, nodes, properties, versions
+from tgdav.tree.tables import ROOT, extents, nodes, properties, users, versions
 
 Extents = list[tuple[int, int, str, int]]
 """(offset, size, block id, offset in the block) of a version, in order."""
@@ -22,9 +22,10 @@ class Replayed:
         self.versions: dict[int, tuple[int, str, str]] = {}
         self.extents: dict[int, Extents] = {}
         self.properties: dict[int, dict[str, str]] = {}
+        self.users: dict[str, dict[str, Any]] = {}
 
     def apply(self, did: str, **change: Any) -> None:
-        getattr(self, f"_{did}")(**change)
+        getattr(self, f"_{did.replace(' ', '_')}")(**change)
 
     def _make(self, node: int, **row: Any) -> None:
         assert node not in self.nodes
@@ -88,6 +89,12 @@ class Replayed:
         if kept | told:
             self.properties[node] = kept | told
 
+    def _user(self, name: str, **row: Any) -> None:
+        self.users[name] = row
+
+    def _user_gone(self, name: str) -> None:
+        del self.users[name]
+
     def _name(self, node: int, version: int, said: Any, row: dict[str, Any]) -> None:
         if node in self.nodes:
             place = {key: self.nodes[node][key] for key in ("parent", "name")}
@@ -127,6 +134,7 @@ def check(db: Database) -> None:
         for row in connection.execute(select(properties)):
             kept.setdefault(row.node, {})[row.name] = row.value
         assert replayed.properties == kept
+        assert replayed.users == _kept_users(connection)
         for version in {row["version"] for row in found.values()} - {None}:
             assert replayed.extents[version] == _kept_extents(connection, version)
             assert replayed.versions[version] == _kept_version(connection, version)
@@ -146,6 +154,11 @@ def _kept_extents(connection: Connection, version: int) -> Extents:
         .order_by(extents.c.offset)
     )
     return [(offset, size, block_id.hex(), at) for offset, size, block_id, at in rows]
+
+
+def _kept_users(connection: Connection) -> dict[str, dict[str, Any]]:
+    rows = [dict(row) for row in connection.execute(select(users)).mappings()]
+    return {row.pop("name"): row for row in rows}
 
 
 def _kept_version(connection: Connection, version: int) -> tuple[int, str, str]:
