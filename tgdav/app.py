@@ -10,8 +10,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import psutil
@@ -23,6 +24,7 @@ from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.chunker import ChunkSizes
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.roster import StoreRow
+from tgdav.blocks.rounds import Rounds
 from tgdav.blocks.seal import best_aead
 from tgdav.blocks.vault import Vault, VaultSizes
 from tgdav.db import Database
@@ -32,6 +34,8 @@ from tgdav.errors import (
     KeyRefused,
     StoreError,
 )
+from tgdav.maintenance import recover, snapshot
+from tgdav.maintenance.snapshot import Snapshots
 from tgdav.settings import FILE, KIB, MIB, Settings, load
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
@@ -51,6 +55,8 @@ CHUNKS = ChunkSizes(min=256 * KIB, average=MIB, max=4 * MIB)
 DATABASE, STORE, SPOOL, CACHE = "drive.db", "store", "spool", "cache"
 SERVING, GATEWAY = "serving", "gateway"
 
+SNAPSHOT_EVERY_S = 60.0
+
 Passphrase = Callable[[], str]
 
 
@@ -63,11 +69,15 @@ class Drive:
     db: Database
     vault: Vault
     tree: Tree
+    snapshots: Snapshots
 
-    def facts(self) -> dict[str, float]:
-        """What `tgdav status` tells: bytes, counts, ratios, seconds."""
+    def facts(self) -> dict[str, Any]:
+        """What `tgdav status` tells: bytes, counts, ratios, seconds; why it is read-only, or ""."""
         kept, named = self.vault.status(), self.tree.totals()
         oldest_ns = kept.oldest_unflushed_ns
+        unflushed_s = 0 if oldest_ns is None else (time.time_ns() - oldest_ns) / 1e9
+        with self.db.read() as connection:
+            recoverable, behind = snapshot.age(connection), drives.behind(connection)
         return {
             "files": named.files,
             "directories": named.directories,
@@ -80,7 +90,10 @@ class Drive:
             "dedup_ratio": _ratio(named.bytes, kept.block_bytes),
             "compression_ratio": _ratio(kept.block_bytes, kept.sealed_bytes),
             "memory_bytes": _memory(self.folder),
-            "oldest_unflushed_s": 0 if oldest_ns is None else (time.time_ns() - oldest_ns) / 1e9,
+            "oldest_unflushed_s": unflushed_s,
+            "recoverable_age_s": max(unflushed_s, recoverable.unpacked_s),
+            "snapshot_age_s": recoverable.newest_s,
+            "read_only": behind,
         }
 
     def add_directory(self, path: Path) -> int:
@@ -128,9 +141,11 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
     `DriveMissing` where the folder holds what a lost drive left, `KeyRefused`,
     `DatabaseError`, `StoreError`, `DiskFull`.
     """
-    with contextlib.closing(_database(folder, settings)) as db:
+    with contextlib.closing(open_database(folder, settings)) as db:
         if drives.find(db):
             return None
+        if recover.is_under_way(db):
+            raise DriveMissing("a recovery has begun here: tgdav recover goes on with it")
         _refuse_leftovers(folder)
         keys = _key_of_new_drive(folder, settings)
         DirectoryStore.make(folder / STORE)
@@ -158,7 +173,7 @@ def opened(
     if not folder.is_dir() or not (settings.database.url or (folder / DATABASE).exists()):
         raise DriveMissing("there is no drive here; tgdav serve makes one")
     with contextlib.ExitStack() as stack:
-        db = stack.enter_context(contextlib.closing(_database(folder, settings)))
+        db = stack.enter_context(contextlib.closing(open_database(folder, settings)))
         drive = drives.find(db)
         if drive is None:
             raise DriveMissing("there is no drive here; tgdav serve makes one")
@@ -171,7 +186,22 @@ def opened(
         vault.refresh()
         if serving:
             vault.start()
-        yield Drive(folder, settings, db, vault, Tree(db, vault))
+        snapshots = Snapshots(vault, db, partial(keyfile.wrapped_key, folder))
+        if serving:
+            stack.enter_context(_by_the_clock(snapshots, settings))
+        yield Drive(folder, settings, db, vault, Tree(db, vault), snapshots)
+
+
+@contextlib.contextmanager
+def _by_the_clock(snapshots: Snapshots, settings: Settings) -> Iterator[None]:
+    """Take snapshots when they are due, while the drive is served."""
+    go = partial(snapshots.run_if_due, settings.store.snapshot_changes)
+    rounds = Rounds("snapshot", go, SNAPSHOT_EVERY_S)
+    rounds.start()
+    try:
+        yield
+    finally:
+        rounds.close(settings.server.grace_s)
 
 
 def load_keys(
@@ -188,7 +218,8 @@ def change_passphrase(folder: Path, new: str | None, passphrase: Passphrase | No
     keyfile.store_key(folder, load_keys(folder, passphrase=passphrase), new)
 
 
-def _database(folder: Path, settings: Settings) -> Database:
+def open_database(folder: Path, settings: Settings) -> Database:
+    """The database of the data folder, made if it is not there. Raises `DatabaseError`."""
     return Database.open(settings.database.url or f"sqlite:///{folder.absolute() / DATABASE}")
 
 

@@ -1,6 +1,7 @@
 """`tgdav status`: what is kept, where it is, and what is only on this machine yet."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,7 +24,7 @@ def command(folder: Path, as_json: bool) -> None:
         click.echo(line)
 
 
-def _lines(facts: dict[str, float]) -> list[str]:
+def _lines(facts: dict[str, Any]) -> list[str]:
     waiting = facts["oldest_unflushed_s"]
     return [
         f"files           {facts['files']:>12,.0f}   {readable(int(facts['bytes']))}",
@@ -33,5 +34,12 @@ def _lines(facts: dict[str, float]) -> list[str]:
         f"staged          {readable(int(facts['staged_bytes'])):>12}   small saves, only here yet",
         f"spool           {readable(int(facts['spool_bytes'])):>12}   packs, only here yet",
         f"oldest waiting  {waiting:>10,.0f} s",
+        f"recoverable     {facts['recoverable_age_s']:>10,.0f} s   until then the stores have all",
+        f"snapshot        {_age(facts['snapshot_age_s'])}",
         f"memory          {readable(int(facts['memory_bytes'])):>12}",
+        *([f"READ-ONLY: {facts['read_only']}"] if facts["read_only"] else []),
     ]
+
+
+def _age(seconds: float | None) -> str:
+    return "      none yet" if seconds is None else f"{seconds:>10,.0f} s   ago"
