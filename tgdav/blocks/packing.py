@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from tgdav.blocks import staging
+from tgdav.blocks import payload, staging
 from tgdav.blocks.index import batches
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.spool import KeptPack, OpenPack
@@ -86,7 +86,8 @@ class Packing:
         pack = self._workshop.spool.open_pack(position=last)
         try:
             self._fill(pack, numbers)
-            pack.journal(rows)
+            if rows:
+                pack.journal(payload.journal(self._workshop.drive.epoch, after, last, rows))
         except BaseException:
             pack.abandon()
             raise
