@@ -89,6 +89,9 @@ class StoreSettings(Section):
     staging_limit: Bytes = Field(
         ByteSize(GIB), ge=MIB, description="most bytes of small saves that wait to be packed"
     )
+    snapshot_changes: int = Field(
+        50_000, ge=100, description="changes after which the next snapshot is taken"
+    )
     spool_limit: Bytes = Field(
         ByteSize(10 * GIB), ge=MIB, description="most bytes of packs that wait for the stores"
     )

@@ -10,6 +10,7 @@ import time
 from tgdav.blocks import draining, roster, status
 from tgdav.blocks.delivery import Delivery, Spooled
 from tgdav.blocks.draining import Draining
+from tgdav.blocks.horizon import Horizon
 from tgdav.blocks.packing import JournalSource, Packing
 from tgdav.blocks.progress import Patience, Progress, unseen
 from tgdav.blocks.rounds import Rounds
@@ -31,6 +32,8 @@ class Flusher:
         self._spool = workshop.spool
         self._in_stores = workshop.in_stores
         self._packing = Packing(workshop, journal)
+        self.horizon = Horizon(workshop.db, workshop.drive, workshop.keys, workshop.pool, journal)
+        """Asked before anything goes to a store."""
         self._delivery = Delivery(workshop)
         self._draining = Draining(workshop)
         self._pack_turn = Turn(workshop.db, "pack", workshop.sizes.lease_s)
@@ -58,8 +61,9 @@ class Flusher:
         """Have everything staged, packed or spooled before now in the stores.
 
         Waits for another process that is at it. Raises `StoreBusy`, `StoreError`,
-        `DiskFull`, `PackDamaged`, `DatabaseBusy`; what could not be moved stays.
+        `DiskFull`, `PackDamaged`, `DatabaseBusy`, `StoresAhead`; what could not be moved stays.
         """
+        self.horizon.require()
         self._pack_turn.wait(self._packing.has_work, self._pack_all)
         self._delivery_turn.wait(
             lambda: bool(self._delivery.waiting()),
@@ -128,10 +132,12 @@ class Flusher:
             self._pack_turn.offer(self._pack_full)
 
     def _pack_all(self) -> None:
+        self.horizon.require()
         for _ in self._packing.packs(time.time_ns()):
             self._pack_turn.renew()
 
     def _pack_full(self) -> None:
+        self.horizon.require()
         for _ in self._packing.packs(time.time_ns()):
             self._pack_turn.renew()
             if not self._packing.is_full():
@@ -152,6 +158,7 @@ class Flusher:
         self._deliver([pack for pack in self._delivery.waiting() if pack.is_sound])
 
     def _deliver(self, packs: list[Spooled], progress: Progress = unseen) -> None:
+        self.horizon.require()
         total = sum(pack.size for pack in packs)
 
         def go_on() -> None:

@@ -34,7 +34,7 @@ from tgdav.blocks.status import StoreStatus, VaultStatus
 from tgdav.blocks.workshop import Workshop
 from tgdav.blocks.writer import BlockWriter
 from tgdav.db import Database
-from tgdav.errors import PackDamaged, ReplicaMissing, TgdavError
+from tgdav.errors import PackDamaged, ReplicaMissing, StoresAhead, TgdavError
 from tgdav.stores.directory import DirectoryStore
 from tgdav.stores.pool import Replica, StorePool
 
@@ -118,11 +118,17 @@ class Vault:
         pool.set(spool_no, spool, writable=False)
         pool.on_bad = self._suspect
 
+    @property
+    def workshop(self) -> Workshop:
+        """What maintenance shares with saves and reads."""
+        return self._workshop
+
     def writer(self, announced: int | None = None) -> BlockWriter:
         """A save of `announced` bytes, or of nobody knows how many.
 
-        Raises `StagingFull` at once if there is no room for any.
+        Raises `StagingFull` at once if there is no room for any, `StoresAhead`.
         """
+        self._flusher.horizon.require_good()
         self._workshop.backlog.require_room()
         reach_stores = self._flusher.reach_quorum if self._workshop.in_stores else None
         return BlockWriter(self._workshop, announced, reach_stores)
@@ -177,6 +183,10 @@ class Vault:
         """`roster.remove`: give up a store that holds nothing."""
         roster.remove(self._db, store, self._pool.copies)
 
+    def require_current(self) -> None:
+        """Raise `StoresAhead` if a store knows a newer state than the database."""
+        self._flusher.horizon.require()
+
     def refresh(self) -> None:
         """Use the stores that the database names by now."""
         if self._roster:
@@ -185,6 +195,8 @@ class Vault:
     def start(self) -> None:
         """Flush by the clock from now on. In one process for each spool."""
         self._is_started = True
+        with contextlib.suppress(StoresAhead):  # it was noted: what is kept is still read
+            self._flusher.horizon.look()
         self._flusher.start()
         self._refreshing.start()
 
@@ -202,11 +214,6 @@ class Vault:
         self._flusher.close(grace_s)
         for threads in (self._sealing, self._keeping, self._transfers, self._distant):
             threads.shutdown(cancel_futures=True)
-
-    @property
-    def workshop(self) -> Workshop:
-        """What the jobs of maintenance work on."""
-        return self._workshop
 
     def status(self) -> VaultStatus:
         """Figures of the whole drive, and of this process's memory."""

@@ -6,7 +6,7 @@ directory is held on to by its number: a save ends up where that is by then, or 
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -144,6 +144,25 @@ class Publication:
         return {"did": "splice", "start": start, **told}
 
 
+def publish_again(
+    connection: Connection,
+    new: Node,
+    old: Node | None,
+    adopted: Sequence[tuple[int, int, int, int]],
+    start: int | None,
+) -> None:
+    """Make a save again that the journal tells of; `start` is None but for a splice.
+
+    The blocks of `adopted` (offset, size, block, offset in it) are recorded.
+    """
+    _add_version(connection, new)
+    if start is not None and old is not None and old.version is not None:
+        stop = start + sum(size for _, size, _, _ in adopted)
+        content.splice(connection, old.version, _version(new), start, stop)
+    content.write(connection, _version(new), adopted, start or 0)
+    _name(connection, new, old)
+
+
 def look(connection: Connection, path: Path, permit: Permit, check: Check | None) -> Place:
     """Where a save to the path would go, if it were published now.
 
@@ -217,6 +236,11 @@ def _dated(node: Node, details: Details) -> Node:
     if details.created_ns is not None:
         node = node._replace(created_ns=details.created_ns)
     return node
+
+
+def _version(node: Node) -> int:
+    assert node.version is not None  # noqa: S101 - what is saved is a file
+    return node.version
 
 
 def _add_version(connection: Connection, node: Node) -> None:
