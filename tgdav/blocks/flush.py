@@ -101,7 +101,7 @@ class Flusher:
 
         `beside` a process that has the stores, it only watches. A busy store is waited for.
         Raises `StoreBusy` when nothing has moved for so long, `StoreError`, `ContentLost`,
-        `DiskFull`, `DatabaseBusy`; another call goes on where this one ended.
+        `DiskFull`, `DatabaseBusy`, `StoresAhead`; another call goes on where this one ended.
         """
         patience, total = Patience(patience_s), self._held_by(store).bytes
         while (row := roster.find(self._db, store)) and row.state == "draining":
@@ -179,6 +179,7 @@ class Flusher:
             self._drain_turn.offer(self._drain)
 
     def _drain(self) -> None:
+        self.horizon.require()
         while self._draining.go_on():
             self._drain_turn.renew()
 

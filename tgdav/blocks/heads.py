@@ -11,20 +11,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from blake3 import blake3
 from sqlalchemy import Connection, bindparam, select, update
 
 from tgdav.blocks import drive as drives
-from tgdav.blocks import index, payload, snapshots
+from tgdav.blocks import index, payload, snapshots, whereabouts
 from tgdav.blocks.chunker import ChunkSizes
 from tgdav.blocks.drive import Drive
 from tgdav.blocks.horizon import packed_to
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.keys import WRAPPED_LIMIT
 from tgdav.blocks.pack import HEADER_SIZE
+from tgdav.blocks.safe import Safe
 from tgdav.blocks.shedding import shed
 from tgdav.blocks.tables import drive, packs, replicas, stores
 from tgdav.blocks.workshop import Workshop
-from tgdav.errors import PackDamaged
+from tgdav.errors import ContentLost, PackDamaged, StoreBusy, StoreError
 from tgdav.stores.pool import Replica
 
 Wrapped = Callable[[], bytes | None]
@@ -32,12 +34,7 @@ Wrapped = Callable[[], bytes | None]
 
 _TOLD = select(drive.c.head, drive.c.head_told, drive.c.created_ns)
 _NOTE = update(drive).values(head=bindparam("pack"), head_told=bindparam("digest"))
-_STORES = (
-    select(stores.c.kind, stores.c.settings)
-    .where(stores.c.state == "active", stores.c.kind != "spool")
-    .order_by(stores.c.no)
-)
-_HEAD = select(packs.c.pack_id, packs.c.caption, packs.c.size).where(
+_HEAD = select(packs.c.pack_id, packs.c.caption, packs.c.size, packs.c.digest).where(
     packs.c.no == bindparam("of_pack")
 )
 _KEPT = (
@@ -58,6 +55,7 @@ class Heads:
     def __init__(self, workshop: Workshop, wrapped: Wrapped) -> None:
         self._workshop = workshop
         self._wrapped = wrapped
+        self._safe = Safe(workshop.keys)
 
     def renew(self) -> int:
         """Make a new head if what the last one says has changed; have it in every store.
@@ -71,7 +69,11 @@ class Heads:
             head, noted, _ = connection.execute(_TOLD).one()
         if digest != noted or head is None:
             head = self._make(told, digest, wrapped)
-        given = self._give(head)
+        try:
+            given = self._give(head)
+        except (ContentLost, PackDamaged):  # whoever had it has it no more
+            head = self._make(told, digest, wrapped)
+            given = self._give(head)
         if self._is_kept(head):
             with self._workshop.db.read() as connection:
                 old = connection.scalars(_OLD, {"of_pack": head}).all()
@@ -83,11 +85,11 @@ class Heads:
         newest = snapshots.newest(connection)
         told = {
             "epoch": made.epoch,
-            "epochs": sorted(drives.epochs(connection).items()),
+            "epochs": drives.list_epochs(drives.epochs(connection)),
             "aead": made.aead,
             "chunks": [sizes.min, sizes.average, sizes.max],
             "created_ns": connection.execute(_TOLD).one().created_ns,
-            "stores": [[kind, settings] for kind, settings in connection.execute(_STORES)],
+            "stores": whereabouts.told(connection, self._safe),
             "snapshot": newest and [newest.snapshot_id.hex(), newest.epoch, newest.position],
         }
         said = json.dumps(told, sort_keys=True).encode() + (wrapped or b"")
@@ -109,18 +111,27 @@ class Heads:
         return pack.no
 
     def _give(self, head: int) -> int:
-        """Put the head into the stores that lack it."""
+        """Put the head into the stores that lack it; one that takes nothing is told of last."""
         with self._workshop.db.read() as connection:
-            pack_id, caption, size = connection.execute(_HEAD, {"of_pack": head}).one()
+            row = connection.execute(_HEAD, {"of_pack": head}).one_or_none()
             kept = connection.execute(_KEPT, {"of_pack": head}).all()
+        if row is None:
+            raise ContentLost("no row tells of the head")
         lacking = set(self._workshop.pool.writable()) - {each.store for each in kept}
         if not lacking:
             return 0
         at = [Replica(each.store, each.locator) for each in kept]
-        data = self._workshop.pool.read(at, 0, size)
+        data = self._workshop.pool.read(at, 0, row.size, lambda d: blake3(d).digest() == row.digest)
+        failure: StoreBusy | StoreError | None = None
         for no in sorted(lacking):
-            replica = Replica(no, self._workshop.pool.store(no).put(pack_id, data, caption))
-            self._workshop.db.write(partial(_record, head, replica))
+            try:
+                locator = self._workshop.pool.store(no).put(row.pack_id, data, row.caption)
+            except (StoreBusy, StoreError) as error:
+                failure = error
+                continue
+            self._workshop.db.write(partial(_record, head, Replica(no, locator)))
+        if failure:
+            raise failure
         return len(lacking)
 
     def _is_kept(self, head: int) -> bool:

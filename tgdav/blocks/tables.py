@@ -36,7 +36,7 @@ drive = Table(
     Column("chunk_average", Integer, nullable=False),
     Column("chunk_max", Integer, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
-    # Where later epochs began, as JSON: [[epoch, the journal number before its first], ...]
+    # Where later epochs began, as JSON: [[epoch, the journal number before it, mark], ...]
     Column("epochs", Text, nullable=False, server_default="[]"),
     # Why nothing may be changed: the stores know a newer state. "": all is well.
     Column("behind", Text, nullable=False, server_default=""),

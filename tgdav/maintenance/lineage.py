@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
 from tgdav.blocks import snapshots
+from tgdav.blocks.drive import Beginning
 from tgdav.blocks.snapshots import Snapshot
 from tgdav.blocks.tables import found, packs
 
@@ -73,10 +74,11 @@ class Trouble(NamedTuple):
 class Lineage:
     """The epochs of a drive, and what counts of each. Immutable."""
 
-    def __init__(self, connection: Connection, told: dict[int, int]) -> None:
-        begun = {epoch: after for epoch, after in connection.execute(_BEGINNINGS) if epoch > 1}
-        self.epochs = {epoch: int(after) for epoch, after in (begun | told).items()}
-        """After which change each epoch but the first began."""
+    def __init__(self, connection: Connection, told: dict[int, Beginning]) -> None:
+        found = connection.execute(_BEGINNINGS)
+        begun = {epoch: Beginning(int(after)) for epoch, after in found if epoch > 1}
+        self.epochs = begun | told
+        """Where each epoch but the first began; a head tells it best."""
         self.newest_epoch = max(1, connection.scalars(_NEWEST_EPOCH).one(), *self.epochs)
 
     def snapshot(self, connection: Connection) -> Snapshot | None:
@@ -99,7 +101,8 @@ class Lineage:
 
     def _end(self, epoch: int) -> int:
         """The last change of the epoch that counts."""
-        return min((at for later, at in self.epochs.items() if later > epoch), default=FOREVER)
+        later = (began.after for no, began in self.epochs.items() if no > epoch)
+        return min(later, default=FOREVER)
 
 
 def head(connection: Connection) -> int | None:

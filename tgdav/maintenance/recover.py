@@ -5,6 +5,7 @@ where it was stopped. The drive's own row comes last: before it there is no driv
 """
 
 import json
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from sqlalchemy import (
 from tgdav.blocks import drive as drives
 from tgdav.blocks import heads, lost, payload, rebuilding, snapshots
 from tgdav.blocks.chunker import ChunkSizes
-from tgdav.blocks.drive import Drive
+from tgdav.blocks.drive import Beginning, Drive
 from tgdav.blocks.index import batches
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.pack import PackEntry
@@ -152,7 +153,7 @@ class Recovery:
         told = self._head()
         while True:
             with self._db.read() as connection:
-                history = Lineage(connection, dict(told.get("epochs", [])))
+                history = Lineage(connection, drives.read_epochs(told.get("epochs")))
                 chosen = history.snapshot(connection)
                 self._require_whole(history, connection, chosen.position if chosen else 0)
             if self._load(chosen):
@@ -304,7 +305,7 @@ class Recovery:
         """Write the drive's row, in a new epoch that begins after change `at`."""
         drive = self._drive(history, told)
         created_ns = told.get("created_ns", time.time_ns())
-        epochs = history.epochs | {drive.epoch: at}
+        epochs = history.epochs | {drive.epoch: Beginning(at, secrets.token_hex(8))}
 
         def work(connection: Connection) -> None:
             _go_on_from(connection, at)

@@ -43,4 +43,4 @@ def throw(
     row = {"no": entry, "node": node.no, "path": "/" + "/".join(path)}
     row |= {"parent": node.parent, "user": user, "forgotten": False}
     connection.execute(_ENTER, row | {"deleted_ns": at_ns // SECOND_NS * SECOND_NS})
-    subtrees.throw_away(connection, node.no, entry)
+    subtrees.throw_away(connection, node.no, entry, at_ns)

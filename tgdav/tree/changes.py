@@ -266,7 +266,7 @@ def _succeed(
         locks.drop_subtree(connection, over.no)
     if over.is_directory or node.is_directory:
         return basket.take(connection, over, way.target, permit.user)
-    history.hand_down(connection, over, node)
+    history.hand_down(connection, over, node, time.time_ns())
     subtrees.delete_alone(connection, over.no)
     return None
 

@@ -161,7 +161,7 @@ class Replaying:
             adopted.append((offset, size, no, at))
             offset += size
         new = Node(no=change.pop("node"), **change)
-        publish_again(self._connection, new, old, adopted, start)
+        publish_again(self._connection, new, old, adopted, start, self._at_ns)
         if not is_kept:
             self._note(new, old)
 
@@ -250,7 +250,7 @@ class Replaying:
         if change["trash"] is not None:
             self._throw(over, change)
             return
-        history.hand_down(self._connection, over.node, node)
+        history.hand_down(self._connection, over.node, node, self._at_ns)
         subtrees.delete_alone(self._connection, over.node.no)
 
     def _throw(self, found: _Placed, change: Change) -> None:
