@@ -11,7 +11,8 @@ from tgdav.app.folder import (
     open_database,
 )
 from tgdav.app.making import CHUNKS, FIRST_USER, make_unless_made
-from tgdav.app.opening import opened
+from tgdav.app.opening import opened, recorded_stores
+from tgdav.app.reach import Reach
 
 __all__ = [
     "CHUNKS",
@@ -19,6 +20,7 @@ __all__ = [
     "FIRST_USER",
     "SERVING",
     "Drive",
+    "Reach",
     "alone",
     "change_passphrase",
     "is_served",
@@ -26,4 +28,5 @@ __all__ = [
     "make_unless_made",
     "open_database",
     "opened",
+    "recorded_stores",
 ]

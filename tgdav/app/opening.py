@@ -83,6 +83,25 @@ def opened(
         yield Drive(folder, settings, db, vault, tree, ledger, reached, snapshots)
 
 
+@contextlib.contextmanager
+def recorded_stores(
+    folder: Path, settings: Settings, db: Database, keys: Keys
+) -> Iterator[StorePool]:
+    """The stores that the database of `folder` names, for reading; no drive need be there.
+
+    Raises what opening one raises.
+    """
+    with contextlib.ExitStack() as stack:
+        ledger = SqlLedger(db, keys, Leases(db))
+        reached = stack.enter_context(contextlib.closing(Reach(settings, ledger)))
+        pool = stack.enter_context(contextlib.closing(StorePool()))
+        open_store = _opener(folder, ledger, reached, serving=False)
+        for row in roster.rows(db):
+            if row.state != "gone":
+                pool.set(row.no, open_store(row), writable=False)
+        yield pool
+
+
 def _vault(
     folder: Path,
     settings: Settings,

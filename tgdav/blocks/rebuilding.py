@@ -4,11 +4,10 @@ Each step may be done again: what is recorded already stays. A store that cannot
 read ends it; that is never taken for a store that has nothing.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, insert, select, update
 
@@ -17,21 +16,17 @@ from tgdav.blocks.index import NewBlock, NewPack, batches
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.pack import Caption, PackContents, parse_caption, read_pack
+from tgdav.blocks.patience import patiently
 from tgdav.blocks.tables import found, packs, replicas
 from tgdav.db import Database
-from tgdav.errors import PackDamaged, ReplicaMissing, StoreBusy
+from tgdav.errors import PackDamaged, ReplicaMissing
 from tgdav.stores.base import Listed, Locator
 from tgdav.stores.pool import Replica, StorePool
-
-T = TypeVar("T")
 
 READERS = 8
 """Packs whose ends are read at once."""
 BLOCKS = 4000
 """Blocks that one transaction records."""
-PATIENCE = 100
-"""Times that a store may say that it is busy before this gives up."""
-
 Progress = Callable[[str, int, int], None]
 """Told of a stage, how much of it is done, and of how much (0: not known)."""
 
@@ -100,7 +95,7 @@ class Rebuilding:
         `found` says then what each carries beside them, or why it cannot be read. Raises
         `StoreBusy`, `StoreError`, `DiskFull`, `DatabaseError`; then it may be run again.
         """
-        listed = sum(self._list(no) for no in self._pool.numbers())
+        listed = sum(patiently(partial(self._list, no)) for no in self._pool.numbers())
         self._db.write(lambda connection: connection.execute(_AGAIN))
         read = 0
         with ThreadPoolExecutor(READERS, "reading") as readers:
@@ -200,16 +195,6 @@ class Rebuilding:
                 ]
                 self._db.write(partial(_record_blocks, blocks=blocks))
         self._db.write(partial(_record_found, pack=pack, contents=contents, size=size))
-
-
-def patiently(work: Callable[[], T]) -> T:
-    """Do `work`, again when the store says that it is busy. Raises `StoreBusy` in the end."""
-    for _ in range(PATIENCE):
-        try:
-            return work()
-        except StoreBusy as busy:
-            time.sleep(min(60.0, busy.retry_after_s))
-    return work()
 
 
 def note_digests(connection: Connection, told: Sequence[tuple[str, str]]) -> None:

@@ -6,10 +6,14 @@ anything is written.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+from tgdav.blocks import payload
 from tgdav.blocks.heads import wrapped_in
 from tgdav.blocks.keys import WRAPPED_LIMIT, Keys, unwrap
-from tgdav.blocks.pack import HEADER_SIZE, parse_caption, read_header
+from tgdav.blocks.pack import HEADER_SIZE, parse_caption, read_header, read_pack
+from tgdav.blocks.patience import patiently
 from tgdav.errors import DriveMissing, KeyRefused, PackDamaged, ReplicaMissing
 from tgdav.stores.base import Listed, Store
 from tgdav.stores.pool import StorePool
@@ -25,8 +29,8 @@ class Sighting:
     """A drive that was seen in some stores."""
 
     drive_id: bytes
-    packs: int = 0
-    bytes: int = 0
+    stores: set[int] = field(default_factory=set)
+    """The numbers of those that have packs of it."""
     samples: list[tuple[Store, Listed]] = field(default_factory=list)
     heads: list[tuple[Store, Listed]] = field(default_factory=list)
     """The newest of each store, at most `SAMPLES`."""
@@ -36,24 +40,27 @@ def survey(pool: StorePool, progress: Callable[[int], None]) -> list[Sighting]:
     """Every drive in the pool's stores. Raises `StoreBusy`, `StoreError`, `DriveMissing`."""
     sightings: dict[bytes, Sighting] = {}
     seen = 0
-    for no in pool.numbers():
-        store = pool.store(no)
-        for listed in store.scan():
+
+    def look_through(no: int) -> None:
+        nonlocal seen
+        for listed in pool.store(no).scan():
             seen += 1
             progress(seen)
-            _sight(sightings, store, listed)
+            _sight(sightings, no, pool.store(no), listed)
+
+    for no in pool.numbers():
+        patiently(partial(look_through, no))
     if not sightings:
         raise DriveMissing(f"no drive in these stores: none of {seen} objects is a pack of tgdav")
     return list(sightings.values())
 
 
-def _sight(sightings: dict[bytes, Sighting], store: Store, listed: Listed) -> None:
+def _sight(sightings: dict[bytes, Sighting], no: int, store: Store, listed: Listed) -> None:
     said = parse_caption(listed.caption)
     if said is None or (said.drive_id not in sightings and len(sightings) >= DRIVES):
         return
     sighting = sightings.setdefault(said.drive_id, Sighting(said.drive_id))
-    sighting.packs += 1
-    sighting.bytes += listed.size
+    sighting.stores.add(no)
     looked_at = sighting.heads if said.kind == "head" else sighting.samples
     if sum(each is store for each, _ in looked_at) < SAMPLES:
         looked_at.append((store, listed))
@@ -100,6 +107,12 @@ def unwrapped(sightings: list[Sighting], passphrase: str, wanted: bytes | None) 
     raise KeyRefused(f"the passphrase opens none of {len(tried)} keys in these stores")
 
 
+def newest_head(sighting: Sighting, keys: Keys) -> dict[str, Any]:
+    """What the newest head that can be read says; nothing if none can."""
+    told = [facts for at in sighting.heads if (facts := _facts(keys, *at))]
+    return max(told, key=lambda facts: (facts["epoch"], facts["position"]), default={})
+
+
 def _looked_at(sighting: Sighting) -> Iterator[tuple[Store, Listed]]:
     yield from sighting.heads
     yield from sighting.samples
@@ -107,7 +120,8 @@ def _looked_at(sighting: Sighting) -> Iterator[tuple[Store, Listed]]:
 
 def _opens(keys: Keys, store: Store, listed: Listed) -> bool:
     try:
-        return read_header(store.read(listed.locator, 0, HEADER_SIZE)).key_id == keys.key_id
+        header = patiently(lambda: store.read(listed.locator, 0, HEADER_SIZE))
+        return read_header(header).key_id == keys.key_id
     except (PackDamaged, ReplicaMissing):
         return False
 
@@ -115,8 +129,18 @@ def _opens(keys: Keys, store: Store, listed: Listed) -> bool:
 def _wrapped(store: Store, listed: Listed) -> bytes | None:
     size = min(listed.size, HEADER_SIZE + WRAPPED_LIMIT)
     try:
-        return wrapped_in(store.read(listed.locator, 0, size))
+        return wrapped_in(patiently(lambda: store.read(listed.locator, 0, size)))
     except ReplicaMissing:
+        return None
+
+
+def _facts(keys: Keys, store: Store, listed: Listed) -> dict[str, Any] | None:
+    def read(offset: int, size: int) -> bytes:
+        return patiently(lambda: store.read(listed.locator, offset, size))
+
+    try:
+        return payload.read_facts(read_pack(read, listed.size, keys).journal)
+    except (PackDamaged, ReplicaMissing):
         return None
 
 

@@ -1,17 +1,19 @@
 """`tgdav recover`: a lost drive back from its stores, with its key or passphrase."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tgdav import recovery
+from tgdav.app import Reach
+from tgdav.blocks.ledger import SqlLedger
 from tgdav.cli.frame import data_option, json_option, print_json
 from tgdav.cli.progress import progress_line
 from tgdav.errors import KeyRefused, SettingsRefused
-from tgdav.maintenance.recover import Recovered
-from tgdav.recovery import Key, NamedStore
+from tgdav.recovery import Key, NamedStore, Outcome
 
 
 @click.command()
@@ -22,7 +24,9 @@ from tgdav.recovery import Key, NamedStore
     multiple=True,
     required=True,
     metavar="KIND WHERE",
-    help="A store that the drive is in: directory PATH. May be given several times.",
+    help="A store that the drive is in: directory PATH; telegram CHANNEL, by its id; or "
+    "telegram all: every channel that the account may post in and that has packs among its "
+    "newest messages. May be given several times.",
 )
 @click.option(
     "--key-file",
@@ -34,6 +38,12 @@ from tgdav.recovery import Key, NamedStore
     type=click.Path(dir_okay=False, path_type=Path),
     help="File whose first line is the key's passphrase; - reads standard input.",
 )
+@click.option("--phone", help="Number of the account to log in at Telegram, with its country: +49…")
+@click.option(
+    "--session-stdin",
+    is_flag=True,
+    help="Log in by a string session of Telethon's, the first line of standard input.",
+)
 @click.option("--drive", "drive_id", help="Which drive, if the stores have several.")
 @click.option("--yes", is_flag=True, help="Go on without what is in none of the stores.")
 @json_option
@@ -43,6 +53,8 @@ def command(
     stores: tuple[tuple[str, str], ...],
     key_file: Path | None,
     passphrase_file: Path | None,
+    phone: str | None,
+    session_stdin: bool,
     drive_id: str | None,
     yes: bool,
     as_json: bool,
@@ -53,12 +65,19 @@ def command(
     is that of the recovery kit (tgdav key show), or its passphrase. What is stopped goes
     on when the command is given again. The machine that was lost, if it comes back, will
     be read-only. Exit code 72: something is missing, and nothing was given up yet.
+
+    For Telegram write telegram.api_id and telegram.api_hash into tgdav.toml in the empty
+    folder. One user's account that was in the drive's channels is logged in, by phone and
+    code; it stays the drive's. Others are added later by tgdav account add.
     """
+    session = sys.stdin.readline().strip() if session_stdin else None
     with progress_line() as told:
         done = recovery.recover(
             folder,
             [NamedStore(*store) for store in stores],
             _key(folder, key_file, passphrase_file),
+            log_in=partial(_log_in, phone, session),
+            logs_in_again=bool(phone or session),
             drive_id=_parsed(drive_id),
             accept_loss=yes,
             progress=told,
@@ -67,6 +86,17 @@ def command(
         print_json(_facts(done))
     else:
         _tell(done)
+
+
+def _log_in(phone: str | None, session: str | None, reach: Reach, ledger: SqlLedger) -> None:
+    # A drive in a directory need not wait for Telegram's code.
+    from tgdav.cli import account  # noqa: PLC0415
+    from tgdav.stores.telegram.login import by_session  # noqa: PLC0415
+
+    if session is None:
+        account.log_in_by_phone(reach.network, ledger, phone)
+    else:
+        account.log_in(ledger, by_session(reach.network, session))
 
 
 def _key(folder: Path, key_file: Path | None, passphrase_file: Path | None) -> Key:
@@ -99,7 +129,8 @@ def _parsed(drive_id: str | None) -> bytes | None:
         raise SettingsRefused("a drive's id is 32 hexadecimal digits") from error
 
 
-def _facts(done: Recovered) -> dict[str, Any]:
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    done = outcome.recovered
     return {
         "drive": done.drive.drive_id.hex(),
         "epoch": done.drive.epoch,
@@ -110,10 +141,13 @@ def _facts(done: Recovered) -> dict[str, Any]:
         "unsaved_names": done.unsaved_names,
         "lost_blocks": done.lost_blocks,
         "notes": done.notes,
+        "absent_channels": outcome.absent,
+        "findings": outcome.findings,
     }
 
 
-def _tell(done: Recovered) -> None:
+def _tell(outcome: Outcome) -> None:
+    done = outcome.recovered
     click.echo(
         f"drive {done.drive.drive_id.hex()} is back as of change {done.position} "
         f"(snapshot of change {done.snapshot_position}, then {done.replayed} changes); "
@@ -127,4 +161,8 @@ def _tell(done: Recovered) -> None:
         click.echo(f"{done.lost_blocks} blocks are lost; saving the same content heals the files")
     for note in done.notes:
         click.echo(f"note: {note}")
+    for title in outcome.absent:
+        click.echo(f"note: no account sees the channel {title} that the drive had")
+    for kind, count in sorted(outcome.findings.items()):
+        click.echo(f"fsck found: {count} {kind}")
     click.echo("Serve it as before: tgdav serve")

@@ -4,11 +4,9 @@ Everything is written to an empty database, a transaction a step, so that it goe
 where it was stopped. The drive's own row comes last: before it there is no drive.
 """
 
-import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,45 +23,27 @@ from sqlalchemy import (
 )
 
 from tgdav.blocks import drive as drives
-from tgdav.blocks import heads, lost, payload, rebuilding, snapshots
+from tgdav.blocks import heads, lost, payload
 from tgdav.blocks.chunker import ChunkSizes
 from tgdav.blocks.drive import Beginning, Drive
-from tgdav.blocks.index import batches
 from tgdav.blocks.keys import Keys
-from tgdav.blocks.pack import PackEntry
 from tgdav.blocks.rebuilding import Progress, Rebuilding
-from tgdav.blocks.seal import Sealer, best_aead
+from tgdav.blocks.seal import best_aead
 from tgdav.blocks.tables import blocks, found, numbers, packed, packs, recovery
 from tgdav.db import Database
 from tgdav.errors import (
-    BlockDamaged,
-    ContentLost,
-    DriveMissing,
-    PackDamaged,
     RecoveryIncomplete,
 )
 from tgdav.maintenance import lineage
 from tgdav.maintenance.lineage import Gap, Lineage
+from tgdav.maintenance.restoring import Report, Restoring, begin, is_under_way
 from tgdav.stores.pool import StorePool
-from tgdav.tree import image, replaying
-from tgdav.tree.nodes import plant_root
-from tgdav.tree.replaying import Replaying
+from tgdav.tree import replaying
 from tgdav.tree.tables import extents, journal, nodes, trash, trashed, unsaved, versions
 
-REPLAYED = 500
-"""Changes that one transaction makes again."""
-NAMED = 100
-"""Names and troubles that are kept for the report; more are only counted."""
 SLACK = 1000
 """Numbers that are passed over, as the lost machine may have given out some."""
 
-_STATE = select(recovery)
-_BEGIN = insert(recovery).values(no=1, stage="list", chunks=0, journal=0)
-_LOADING = update(recovery).values(
-    stage="snapshot", snapshot_id=bindparam("of_id"), chunks=bindparam("done"), journal=0
-)
-_LOADED = update(recovery).values(chunks=bindparam("done"))
-_REPLAYED = update(recovery).values(stage="journal", journal=bindparam("up_to"))
 _SET_NUMBER = update(numbers).where(numbers.c.kind == bindparam("of_kind"))
 _PG_SEQUENCE = text("SELECT setval(pg_get_serial_sequence('journal', 'no'), :position)")
 _LOST_BLOCKS = (
@@ -73,6 +53,8 @@ _LOST_BLOCKS = (
     .where(packs.c.kind == "lost", extents.c.version.not_in(select(unsaved.c.version)))
 )
 _LOST_PACKS = select(func.count()).select_from(found).where(found.c.trouble != "")
+
+__all__ = ["Recovered", "Recovery", "begin", "is_under_way"]
 
 
 class Recovered(NamedTuple):
@@ -91,24 +73,6 @@ class Recovered(NamedTuple):
     lost_blocks: int
     notes: list[str]
     """What was found damaged or missing on the way."""
-
-
-@dataclass(slots=True)
-class _Report:
-    """What is told in the end; names and notes are bounded."""
-
-    replayed: int = 0
-    unsaved: int = 0
-    names: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, what: str) -> None:
-        if len(self.notes) < NAMED and what not in self.notes:
-            self.notes.append(what)
-
-    def name(self, names: list[str]) -> None:
-        self.unsaved += len(names)
-        self.names += names[: NAMED - len(self.names)]
 
 
 class Recovery:
@@ -136,9 +100,9 @@ class Recovery:
         self._accepts_loss = accept_loss
         self._progress = progress
         self._rebuilding = Rebuilding(db, pool, keys, drive_id, progress)
-        self._sealer = Sealer(keys, best_aead())
         self._stores = len(pool.numbers())
-        self._report = _Report()
+        self._report = Report()
+        self._restoring = Restoring(db, self._rebuilding, keys, self._report, progress)
 
     def run(self) -> Recovered:
         """Recover; return when the drive can be opened.
@@ -148,7 +112,7 @@ class Recovery:
         `DriveMissing` if another recovery has begun here, `StoreBusy`, `StoreError`,
         `DiskFull`, `DatabaseTooNew`.
         """
-        self._begin()
+        begin(self._db, self._drive_id)
         self._rebuilding.run()
         told = self._head()
         while True:
@@ -156,23 +120,11 @@ class Recovery:
                 history = Lineage(connection, drives.read_epochs(told.get("epochs")))
                 chosen = history.snapshot(connection)
                 self._require_whole(history, connection, chosen.position if chosen else 0)
-            if self._load(chosen):
+            if self._restoring.load(chosen):
                 break
-        at = self._replay(history)
+        at = self._restoring.replay(history)
         self._undo_unsaved(told)
         return self._finish(history, told, at, chosen.position if chosen else 0)
-
-    def _begin(self) -> None:
-        def work(connection: Connection) -> None:
-            state = connection.execute(_STATE).one_or_none()
-            if state is None:
-                connection.execute(_BEGIN, {"drive_id": self._drive_id})
-            elif bytes(state.drive_id) != self._drive_id:
-                raise DriveMissing(
-                    f"the recovery of another drive, {state.drive_id.hex()}, has begun here"
-                )
-
-        self._db.write(work)
 
     def _head(self) -> dict[str, Any]:
         """What the newest head says; nothing if there is none."""
@@ -201,85 +153,6 @@ class Recovery:
             raise RecoveryIncomplete(
                 f"{why}; give the drive's other stores as well, or --yes to go on without"
             )
-
-    def _load(self, chosen: snapshots.Snapshot | None) -> bool:
-        """Load the snapshot, from where it was left; False if it turned out damaged."""
-        with self._db.read() as connection:
-            state = connection.execute(_STATE).one()
-        wanted = chosen and chosen.snapshot_id
-        if state.stage == "list" or state.snapshot_id != wanted:
-            self._db.write(partial(_load_anew, wanted))
-            done = 0
-        else:
-            done = state.chunks
-        if chosen is None:
-            plant_root(self._db)
-            return True
-        try:
-            self._load_chunks(chosen.snapshot_id, done)
-        except (PackDamaged, BlockDamaged, ContentLost, ValueError) as error:
-            self._report.note(f"the snapshot of change {chosen.position} is damaged: {error}")
-            self._db.write(lambda c: snapshots.forget(c, chosen.snapshot_id))
-            return False
-        return True
-
-    def _load_chunks(self, snapshot_id: bytes, done: int) -> None:
-        columns: dict[str, list[str]] = {}
-        for number, chunk in enumerate(self._opened(snapshot_id, done)):
-            lines = chunk.splitlines() if chunk else []
-            if number == 0:
-                columns = image.columns_in(lines.pop(0))
-            if number >= done:
-                rows = [json.loads(line) for line in lines]
-                self._db.write(partial(_load_rows, columns, rows, number + 1))
-                self._progress("snapshot", number + 1, 0)
-
-    def _opened(self, snapshot_id: bytes, done: int) -> Iterator[bytes]:
-        """The snapshot's chunks; nothing in place of those that are done, but for the first."""
-        number = 0
-        with self._db.read() as connection:
-            parts = snapshots.parts(connection, snapshot_id)
-        for part in parts:
-            for entry in self._rebuilding.read(part).entries:
-                yield self._open(part, entry) if number == 0 or number >= done else b""
-                number += 1
-
-    def _open(self, part: int, entry: PackEntry) -> bytes:
-        opened: list[bytes] = []
-
-        def is_sound(sealed: bytes) -> bool:
-            try:
-                opened.append(self._sealer.open(entry.block_id, sealed))
-            except BlockDamaged:
-                return False
-            return True
-
-        self._rebuilding.content(part, entry.offset, entry.sealed_size, is_sound)
-        return opened[-1]
-
-    def _replay(self, history: Lineage) -> int:
-        """Make every change after the snapshot again; the number of the last."""
-        with self._db.read() as connection:
-            state = connection.execute(_STATE).one()
-            position = self._position_of(connection, state.snapshot_id)
-        at: int = max(state.journal, position)
-        while True:
-            with self._db.read() as connection:
-                step = history.next(connection, at)
-            if step is None or isinstance(step, Gap):
-                return at
-            carried = payload.read_journal(self._rebuilding.read(step.pack).journal)
-            lines = carried.rows.splitlines() if carried else []
-            due = [line for line in lines if at < _number(line) <= step.up_to]
-            for page in batches(due, REPLAYED):
-                self._db.write(partial(_apply, page))
-                self._report.replayed += len(page)
-                self._progress("journal", self._report.replayed, 0)
-            at = step.up_to
-
-    def _position_of(self, connection: Connection, snapshot_id: bytes | None) -> int:
-        wanted = [s for s in snapshots.complete(connection) if s.snapshot_id == snapshot_id]
-        return wanted[0].position if wanted else 0
 
     def _undo_unsaved(self, told: dict[str, Any]) -> None:
         """Let go of what never reached a store, once it is sure that it did not."""
@@ -349,12 +222,6 @@ _NUMBERED: dict[str, tuple[Table, ...]] = {
 }
 
 
-def is_under_way(db: Database) -> bool:
-    """True if a recovery into this database has begun and not ended."""
-    with db.read() as connection:
-        return connection.execute(_STATE).one_or_none() is not None
-
-
 def _walk(history: Lineage, connection: Connection, at: int) -> Gap | None:
     """The first gap in the journal after change `at`."""
     while step := history.next(connection, at):
@@ -366,32 +233,6 @@ def _walk(history: Lineage, connection: Connection, at: int) -> Gap | None:
 
 def _told(gap: Gap) -> str:
     return f"no pack at hand has the changes {gap.after + 1} to {gap.before - 1}"
-
-
-def _number(line: bytes) -> int:
-    return int(line[1 : line.index(b",")])
-
-
-def _load_anew(snapshot_id: bytes | None, connection: Connection) -> None:
-    connection.execute(delete(unsaved))
-    image.clear(connection)
-    connection.execute(_LOADING, {"of_id": snapshot_id, "done": 0})
-
-
-def _load_rows(
-    columns: dict[str, list[str]], rows: list[Any], done: int, connection: Connection
-) -> None:
-    told = [(row[1], row[2]) for row in rows if row[0] == "packs"]
-    rebuilding.note_digests(connection, told)
-    image.load(connection, columns, (row for row in rows if row[0] != "packs"))
-    connection.execute(_LOADED, {"done": done})
-
-
-def _apply(lines: list[bytes], connection: Connection) -> None:
-    replayed = Replaying(connection)
-    for line in lines:
-        replayed.apply(line)
-    connection.execute(_REPLAYED, {"up_to": _number(lines[-1])})
 
 
 def _undo_page(after: int, connection: Connection) -> tuple[int, list[str]]:

@@ -153,7 +153,9 @@ class Replaying:
         start = change.pop("start", None)
         known = index.find(self._connection, {piece[0] for piece in pieces})
         base = self._unsaved(old) if old and start is not None else None
-        is_kept = base is None and all(piece[0] in known for piece in pieces)
+        is_kept = base is None and all(
+            piece[0] in known and known[piece[0]].is_alive for piece in pieces
+        )
         adopted, offset = [], 0
         for block_id, size, *block_offset in pieces:
             at = block_offset[0] if block_offset else 0
