@@ -81,8 +81,10 @@ class Flusher:
     def flush_beside(self, progress: Progress, patience_s: float) -> None:
         """`flush` where another process has the stores: make the packs, watch it do the rest.
 
-        Raises `StoreBusy` when nothing has moved for so long, and what packing raises.
+        Raises `StoreBusy` when nothing has moved for so long, `StoresAhead`, and what
+        packing raises.
         """
+        self.horizon.require()
         if not self._in_stores:
             self._pack_turn.wait(self._packing.has_work, self._pack_all)
         wanted, patience = self._delivery.waiting(), Patience(patience_s)

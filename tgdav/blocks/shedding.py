@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, delete, select
 
 from tgdav.blocks.tables import packs, replicas, stores
 from tgdav.blocks.workshop import Workshop
-from tgdav.errors import StoreError
+from tgdav.errors import StoreBusy, StoreError
 from tgdav.stores.base import Locator
 
 _OF_PACK = replicas.c.pack == bindparam("of_pack", type_=BigInteger)
@@ -27,8 +27,8 @@ _DROP_PACK = delete(packs).where(packs.c.no == bindparam("of_pack", type_=BigInt
 def shed(workshop: Workshop, superseded: Iterable[int]) -> int:
     """Drop these packs where every store that has one is at hand; how many it dropped.
 
-    One that is still on its way out of a spool is left for later. Raises `StoreBusy`,
-    `StoreError`; what was not dropped is as it was.
+    One that is still on its way out of a spool, or that a store does not delete now, is
+    left for later: only its rows tell where replicas may be.
     """
     return sum(_shed(workshop, pack) for pack in superseded)
 
@@ -41,10 +41,10 @@ def _shed(workshop: Workshop, pack: int) -> bool:
     there = [replica for replica in kept if replica.state != "gone"]
     try:
         opened = [(workshop.pool.store(each.store), each.locator) for each in there]
-    except StoreError:
+        for store, locator in opened:
+            store.delete([Locator(locator)])
+    except (StoreError, StoreBusy):
         return False
-    for store, locator in opened:
-        store.delete([Locator(locator)])
     workshop.db.write(partial(_drop, pack))
     return True
 

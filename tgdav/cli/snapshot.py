@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tgdav import app
-from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
+from tgdav.cli.frame import ask_passphrase, beside_server, data_option, json_option, print_json
 from tgdav.cli.progress import progress_line
 from tgdav.web.page import readable
 
@@ -18,8 +18,12 @@ def command(folder: Path, as_json: bool) -> None:
 
     A server takes snapshots by itself; the last three are kept.
     """
-    with app.opened(folder, passphrase=ask_passphrase) as drive, progress_line() as told:
-        taken = drive.snapshots.take(lambda done: told("snapshot", done, 0))
+    with (
+        app.opened(folder, passphrase=ask_passphrase) as drive,
+        beside_server(folder) as is_beside,
+        progress_line(in_bytes=True) as told,
+    ):
+        taken = drive.snapshots.take(lambda done: told("snapshot", done, 0), beside=is_beside)
     if as_json:
         print_json(taken._asdict())
         return
