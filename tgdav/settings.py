@@ -188,7 +188,7 @@ class GcSettings(Section):
         0.5, gt=0, le=1, description="part of a pack that is dead before it is rewritten"
     )
     every_hours: float = Field(
-        0.0, ge=0, description="hours between two collections by the clock; 0: by hand only"
+        24.0, ge=0, description="hours between two collections by the clock; 0: by hand only"
     )
 
 

@@ -78,6 +78,8 @@ def test_a_lost_machine_is_recovered_served_and_the_old_one_is_read_only(
     code, sentence = refused("flush", data=old)
     assert (code, "epoch 2" in sentence) == (71, True)
     server.stop()
+    assert refused("repair", data=old)[0] == 71
+    assert refused("gc", "--run", data=old)[0] == 71
 
 
 def test_the_passphrase_and_a_store_are_enough(lost: Path, tmp_path: Path):

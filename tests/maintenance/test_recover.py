@@ -1,8 +1,11 @@
+import contextlib
+import time
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests import invariants
-from tests.blocks.room import content
+from tests.blocks.room import FIRST_STORE, content
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
 from tgdav.blocks import rebuilding
@@ -16,7 +19,8 @@ from tgdav.errors import (
     StoreError,
     StoresAhead,
 )
-from tgdav.maintenance import recover, snapshot
+from tgdav.maintenance import restoring, snapshot
+from tgdav.tree.tables import history, journal, retired, trash
 
 
 @pytest.fixture
@@ -83,6 +87,7 @@ def test_what_had_not_reached_a_store_never_happened(lost, other_db, tmp_path):
     lost.drive.save("/old", b"new" * 700)
     lost.drive.splice("/old", 0, b"newer" * 700)
     lost.drive.save("/fresh", b"fresh" * 900)
+    lost.drive.save("/twin", b"fresh" * 900)
     lost.drive.copy("/fresh", "/copied")
     lost.drive.mkdir("/directory")
     lost.drive.move("/fresh", "/directory/moved")
@@ -93,7 +98,7 @@ def test_what_had_not_reached_a_store_never_happened(lost, other_db, tmp_path):
     again, done = disaster.recovered(other_db, lost, tmp_path / "again")
     assert again.drive.found() == {"/old": b"old" * 500, "/directory": None, "/last": b""}
     assert again.drive.node("/old").modified_ns == 5
-    assert sorted(done.unsaved_names) == ["copied", "moved", "old"]
+    assert sorted(done.unsaved_names) == ["copied", "moved", "old", "twin"]
     assert done.lost_blocks == 0
     again.close()
 
@@ -215,12 +220,65 @@ def test_a_store_out_of_reach_is_not_an_empty_one(lost, other_db, tmp_path):
         disaster.recovering(other_db, room).run()
 
 
+def test_what_was_kept_is_kept_from_when_the_journal_says(lost, other_db, tmp_path):
+    """Not from the recovery: old versions would else be kept for their time once more."""
+    lost.drive.save("/old", b"1")
+    lost.drive.save("/old", b"22")
+    lost.drive.save("/away", b"333")
+    lost.drive.delete("/away")
+    lost.drive.save("/over", b"4444")
+    lost.drive.copy("/old", "/over")
+    then_ns = 10**18
+    lost.db.write(lambda c: c.execute(update(journal).values(at_ns=then_ns)))
+    lost.flush()
+    again, _ = disaster.recovered(other_db, lost, tmp_path / "again")
+    assert set(again.room.column(history.c.retired_ns)) == {then_ns}
+    assert set(again.room.column(retired.c.retired_ns)) == {then_ns}
+    assert set(again.room.column(trash.c.deleted_ns)) == {then_ns}
+    again.close()
+
+
+def test_a_drive_comes_back_into_postgresql_and_its_numbers_go_on(lost, postgres_url, tmp_path):
+    Mischief(lost.drive).run(60)
+    lost.snapshots.take()
+    lost.drive.save("/late", b"x")
+    lost.flush()
+    with contextlib.closing(Database.open(postgres_url)) as other_db:
+        again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+        same(lost, again)
+        again.drive.save("/new", b"numbers go on")
+        assert again.room.column(journal.c.no) == [done.position + 1]
+        again.flush()
+        again.close()
+
+
+def test_a_clock_set_back_changes_nothing(lost, other_db, tmp_path, monkeypatch):
+    """What is newer is told by numbers, not by times."""
+    mischief = Mischief(lost.drive)
+    mischief.run(40)
+    lost.snapshots.take()
+    now_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 30 * 86400 * 10**9)
+    mischief.run(40)
+    newer = lost.snapshots.take()
+    mischief.run(40)
+    lost.flush()
+    again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    same(lost, again)
+    assert done.snapshot_position == newer.position
+    again.snapshots.tell()
+    lost.vault._flusher.horizon._good_until = 0
+    with pytest.raises(StoresAhead):
+        lost.flush()
+    again.close()
+
+
 class Stopped(Exception):
     pass
 
 
 def test_a_recovery_stopped_anywhere_goes_on(lost, tmp_path, monkeypatch):
-    monkeypatch.setattr(recover, "REPLAYED", 9)
+    monkeypatch.setattr(restoring, "REPLAYED", 9)
     monkeypatch.setattr(rebuilding, "BLOCKS", 20)
     monkeypatch.setattr(snapshot, "CHUNK", 3000)
     mischief = Mischief(lost.drive)
@@ -275,6 +333,49 @@ def test_the_lost_machine_comes_back_and_may_change_nothing(lost, other_db, tmp_
     assert lost.drive.read("/f") == b"content"
     again.drive.save("/g", b"goes on")
     again.flush()
+    again.close()
+
+
+def test_of_two_machines_that_recover_at_once_none_goes_on(lost, other_db, tmp_path):
+    lost.drive.save("/f", b"content")
+    lost.flush()
+    third = Database.open(f"sqlite:///{tmp_path / 'third.db'}")
+    one, _ = disaster.recovered(other_db, lost, tmp_path / "one")
+    two, _ = disaster.recovered(third, lost, tmp_path / "two")
+    one.snapshots.tell()
+    with pytest.raises(StoresAhead, match="epoch 2"):
+        two.snapshots.tell()
+    with pytest.raises(StoresAhead, match="epoch 2"):
+        one.vault.require_newest()
+    last = Database.open(f"sqlite:///{tmp_path / 'last.db'}")
+    again, done = disaster.recovered(last, lost, tmp_path / "last")
+    again.snapshots.tell()
+    again.drive.save("/g", b"goes on")
+    again.flush()
+    assert done.drive.epoch == 3
+    for machine in (again, one, two):
+        machine.close()
+    for db in (last, third):
+        db.close()
+
+
+def test_a_pack_without_a_digest_is_opened_before_it_is_drained(lost, other_db, tmp_path):
+    lost.drive.save("/f", content(30_000))
+    lost.flush()
+    again, _ = disaster.recovered(other_db, lost, tmp_path / "again")
+    room = again.room
+    other = room.add_store()
+    again = disaster.Machine(room, open_store=room.open_store)
+    vault = again.vault
+    (pack,) = kept(lost, "pack")
+    room.store.damage(pack.locator, 200)
+    vault.begin_drain(FIRST_STORE)
+    with pytest.raises(ContentLost):
+        vault.drain(FIRST_STORE)
+    room.store.heal()
+    vault.drain(FIRST_STORE)
+    assert again.drive.read("/f") == content(30_000)
+    assert [each.size for each in other.scan()] == [pack.size]
     again.close()
 
 
@@ -335,8 +436,7 @@ def test_another_drives_recovery_is_not_gone_on_with(lost, other_db, tmp_path):
     lost.drive.save("/f", b"x")
     lost.flush()
     room = furnished(other_db, lost, tmp_path)
-    recovery = disaster.recovering(other_db, room)
-    recovery._begin()
+    restoring.begin(other_db, lost.room.drive.drive_id)
     room.drive = lost.room.drive.__class__(bytes(16), 1, b"", 1, lost.room.drive.chunks)
     with pytest.raises(DriveMissing):
         disaster.recovering(other_db, room).run()

@@ -5,10 +5,10 @@ import pytest
 from sqlalchemy import select
 
 from tests import invariants
-from tests.blocks.room import content, refuse
+from tests.blocks.room import FIRST_STORE, content, refuse
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
-from tgdav.blocks import payload, snapshots
+from tgdav.blocks import index, payload, snapshots
 from tgdav.blocks.leases import Leases
 from tgdav.blocks.pack import caption, parse_caption
 from tgdav.blocks.tables import packs
@@ -16,6 +16,7 @@ from tgdav.db import Database
 from tgdav.errors import Busy, StoreBusy, StoresAhead
 from tgdav.maintenance import snapshot
 from tgdav.maintenance.snapshot import Snapshots
+from tgdav.stores.pool import Replica
 from tgdav.tree import journal as machine_journal
 from tgdav.tree.tables import journal
 
@@ -179,6 +180,18 @@ def test_a_head_is_made_anew_only_when_it_would_say_something_else(machine):
     assert second != first
 
 
+def test_a_head_that_all_stores_lost_is_made_again(machine):
+    machine.drive.save("/a", b"x")
+    machine.snapshots.take()
+    (told,) = captions(machine, "head")
+    (at,) = [each for each in machine.room.store.scan() if " head " in each.caption]
+    machine.room.store.delete([at.locator])
+    machine.db.write(lambda c: index.suspect(c, Replica(FIRST_STORE, at.locator)))
+    machine.snapshots.run_if_due()
+    (made,) = captions(machine, "head")
+    assert made.pack_id != told.pack_id
+
+
 # ---- the horizon
 
 
@@ -236,6 +249,54 @@ def test_an_old_database_put_back_sees_that_the_stores_are_ahead(tmp_path):
     assert room.rows(journal) == 1
     room.vault.close()
     db.close()
+
+
+def test_an_old_database_that_went_on_by_itself_is_no_newer_for_that(tmp_path):
+    """Without the stores at hand it changed as much as was lost: numbers tell nothing."""
+    file, folder = tmp_path / "drive.db", tmp_path / "machine"
+    db = Database.open(f"sqlite:///{file}")
+    made = disaster.machine(db, folder)
+    made.drive.save("/a", b"old")
+    made.flush()
+    room = made.room
+    db.close()
+    shutil.copy(file, tmp_path / "backup.db")
+    room.db = db = Database.open(f"sqlite:///{file}")
+    again = disaster.Machine(room)
+    again.drive.save("/b", b"newer")
+    again.flush()
+    room.vault.close()
+    db.close()
+    room.db = db = Database.open(f"sqlite:///{tmp_path / 'backup.db'}")
+    room.store.is_away = True
+    old = disaster.Machine(room)
+    old.vault.start()
+    for number in range(3):
+        old.drive.save(f"/{number}", b"of another history")
+    room.store.is_away = False
+    with pytest.raises(StoresAhead, match="change 2 of epoch 1"):
+        old.vault.require_newest()
+    with pytest.raises(StoresAhead):
+        old.flush()
+    room.vault.close()
+    db.close()
+
+
+def test_a_store_that_is_ahead_is_not_drained(machine, tmp_path):
+    machine.drive.save("/a", b"x" * 5000)
+    machine.flush()
+    room = machine.room
+    room.add_store()
+    vault = room.open(journal=machine_journal.unpacked, open_store=room.open_store)
+    vault.begin_drain(FIRST_STORE)
+    other_db = Database.open(f"sqlite:///{tmp_path / 'other.db'}")
+    again, _ = disaster.recovered(other_db, machine, tmp_path / "again")
+    again.snapshots.tell()
+    with pytest.raises(StoresAhead):
+        vault.drain(FIRST_STORE)
+    assert room.state(FIRST_STORE) == "draining"
+    again.close()
+    other_db.close()
 
 
 def test_a_pack_in_a_store_before_it_is_recorded_alarms_nobody(machine):

@@ -65,7 +65,7 @@ class Drive:
         oldest_ns = kept.oldest_unflushed_ns
         unflushed_s = 0 if oldest_ns is None else (time.time_ns() - oldest_ns) / 1e9
         with self.db.read() as connection:
-            recoverable, behind = snapshot.age(connection), drives.behind(connection)
+            recoverable, why = snapshot.age(connection), drives.why_behind(connection)
         return {
             "files": named.files,
             "directories": named.directories,
@@ -81,7 +81,7 @@ class Drive:
             "oldest_unflushed_s": unflushed_s,
             "recoverable_age_s": max(unflushed_s, recoverable.unpacked_s),
             "snapshot_age_s": recoverable.newest_s,
-            "read_only": behind,
+            "read_only": why,
         }
 
     def add_directory(self, path: Path) -> int:
@@ -142,7 +142,7 @@ class Drive:
             dry=dry,
             yes=yes,
             floor=floor,
-            require_current=self.vault.require_current,
+            require_current=self.vault.require_newest,
         )
 
     def server(self) -> "Server":

@@ -171,7 +171,7 @@ def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Sc
     )
     table = (
         *(only_if(vault.require_current, job) for job in jobs(workshop, folder / SPOOL, plan)),
-        *clearing(workshop, tree.trash, keeping, vault.require_current),
+        *clearing(workshop, tree.trash, keeping, vault.require_newest),
     )
     return Schedule(
         workshop.db,

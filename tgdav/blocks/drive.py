@@ -6,16 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from tgdav.blocks.chunker import ChunkSizes
-from tgdav.blocks.tables import drive
+from tgdav.blocks.tables import behind, drive
 from tgdav.db import Database
 from tgdav.errors import PackDamaged
 
 _EPOCHS = select(drive.c.epochs)
-_BEHIND = select(drive.c.behind)
-_SET_BEHIND = update(drive).values(behind=bindparam("why"))
+_WHY = select(behind.c.why)
+_FORGET_WHY = delete(behind)
+_NOTE_WHY = insert(behind).values(no=1)
 _FIND = select(
     drive.c.drive_id,
     drive.c.epoch,
@@ -96,11 +97,13 @@ def read_epochs(listed: Any) -> dict[int, Beginning]:
         raise PackDamaged("epochs of a form that this tgdav does not know") from error
 
 
-def behind(connection: Connection) -> str:
+def why_behind(connection: Connection) -> str:
     """Why nothing may be changed, or ""."""
-    return connection.scalars(_BEHIND).one_or_none() or ""
+    return connection.scalars(_WHY).one_or_none() or ""
 
 
 def note_behind(connection: Connection, why: str) -> None:
     """Let no change happen any more, in any process ("": again)."""
-    connection.execute(_SET_BEHIND, {"why": why})
+    connection.execute(_FORGET_WHY)
+    if why:
+        connection.execute(_NOTE_WHY, {"why": why})

@@ -32,7 +32,7 @@ class Flusher:
         self._spool = workshop.spool
         self._in_stores = workshop.in_stores
         self._packing = Packing(workshop, journal)
-        self.horizon = Horizon(workshop.db, workshop.drive, workshop.keys, workshop.pool, journal)
+        self.horizon = Horizon(workshop, journal)
         """Asked before anything goes to a store."""
         self._delivery = Delivery(workshop)
         self._draining = Draining(workshop)

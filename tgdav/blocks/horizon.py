@@ -8,29 +8,28 @@ nothing, for or against.
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from itertools import islice
 
 from sqlalchemy import Connection, bindparam, func, select
 
 from tgdav.blocks import drive as drives
 from tgdav.blocks import payload
-from tgdav.blocks.drive import Drive
-from tgdav.blocks.keys import Keys
+from tgdav.blocks.index import batches
 from tgdav.blocks.pack import Caption, PackContents, parse_caption, read_pack
 from tgdav.blocks.packing import JournalSource
 from tgdav.blocks.payload import Journal, Standing
 from tgdav.blocks.tables import packed, packs
-from tgdav.db import Database
+from tgdav.blocks.workshop import Workshop
 from tgdav.errors import PackDamaged, ReplicaMissing, StoresAhead, TgdavError
 from tgdav.stores.base import Listed, Store
-from tgdav.stores.pool import StorePool
 
 LOG = logging.getLogger(__name__)
 
 DEPTH = 256
 """Newest replicas of a store that are looked at: more than come between two looks."""
-FRESH_S = 60.0
-"""How long a good look is relied upon by what only adds to the stores."""
+LOOK_EVERY_S, FRESH_S = 60.0, 90.0
+"""How often a server looks, and how long a good look is relied upon."""
 
 _POSITION = select(func.coalesce(func.max(packed.c.journal), 0))
 _RECORDED = select(packs.c.pack_id).where(packs.c.pack_id.in_(bindparam("ids", expanding=True)))
@@ -39,14 +38,13 @@ _RECORDED = select(packs.c.pack_id).where(packs.c.pack_id.in_(bindparam("ids", e
 class Horizon:
     """Compares one drive's database with its stores. Any thread."""
 
-    def __init__(
-        self, db: Database, drive: Drive, keys: Keys, pool: StorePool, journal: JournalSource
-    ) -> None:
+    def __init__(self, workshop: Workshop, journal: JournalSource) -> None:
         self._journal = journal
-        self._db = db
-        self._drive = drive
-        self._keys = keys
-        self._pool = pool
+        self._db = workshop.db
+        self._drive = workshop.drive
+        self._keys = workshop.keys
+        self._pool = workshop.pool
+        self._spool_no = workshop.spool.no
         self._looking = threading.Lock()
         self._good_until = float("-inf")
         self._why = ""
@@ -59,26 +57,27 @@ class Horizon:
             return
         with self._looking:
             if time.monotonic() >= self._good_until:
-                self._look()
+                self._look(DEPTH)
 
     def require_good(self) -> None:
         """Raise `StoresAhead` if the last look of this process found a store ahead."""
         if self._why:
             raise StoresAhead(self._why)
 
-    def look(self) -> None:
-        """Look at every store now. Raises `StoresAhead`, `DatabaseBusy`.
+    def look(self, depth: int | None = DEPTH) -> None:
+        """Look at every store now; with no `depth` at all that it has.
 
-        What it finds is noted in the database: in all processes nothing is changed any
-        more until a look finds every store at hand and none ahead.
+        Raises `StoresAhead`, `DatabaseBusy`. What it finds is noted in the database: in all
+        processes nothing is changed any more until a look finds every store at hand and
+        none ahead.
         """
         with self._looking:
-            self._look()
+            self._look(depth)
 
-    def _look(self) -> None:
-        why, unseen = self._look_at_all()
+    def _look(self, depth: int | None) -> None:
+        why, unseen = self._look_at_all(depth)
         with self._db.read() as connection:
-            noted = drives.behind(connection)
+            noted = drives.why_behind(connection)
         if why != noted and (why or not unseen):
             self._db.write(lambda connection: drives.note_behind(connection, why))
             noted = why
@@ -88,22 +87,24 @@ class Horizon:
             raise StoresAhead(noted)
         self._good_until = time.monotonic() + FRESH_S
 
-    def _look_at_all(self) -> tuple[str, bool]:
+    def _look_at_all(self, depth: int | None) -> tuple[str, bool]:
         """Why a store is ahead, or ""; and whether one could not be looked at."""
         unseen = False
-        for no in self._pool.writable():
+        for no in self._pool.numbers():
+            if no == self._spool_no:
+                continue
             try:
-                if why := self._look_at(no, self._pool.store(no)):
+                if why := self._look_at(no, self._pool.store(no), depth):
                     return why, unseen
             except TgdavError as error:
                 LOG.info("store %d: not compared with the database: %s", no, error)
                 unseen = True
         return "", unseen
 
-    def _look_at(self, no: int, store: Store) -> str:
+    def _look_at(self, no: int, store: Store, depth: int | None) -> str:
         """Why the store is ahead, or ""."""
         settled: set[bytes] = set()
-        for listed, said in self._strange(store):
+        for listed, said in self._strange(store, depth):
             if said.pack_id not in self._settled.get(no, ()):
                 try:
                     contents = self._opened(store, listed, said)
@@ -117,17 +118,18 @@ class Horizon:
         self._settled[no] = settled
         return ""
 
-    def _strange(self, store: Store) -> list[tuple[Listed, Caption]]:
+    def _strange(self, store: Store, depth: int | None) -> Iterator[tuple[Listed, Caption]]:
         """The newest packs of this drive, those that the database has no row of."""
-        ours = [
-            (listed, said)
-            for listed in islice(store.scan(), DEPTH)
-            if (said := parse_caption(listed.caption)) and said.drive_id == self._drive.drive_id
-        ]
-        with self._db.read() as connection:
-            ids = [said.pack_id for _, said in ours]
-            recorded = set(map(bytes, connection.scalars(_RECORDED, {"ids": ids})))
-        return [(listed, said) for listed, said in ours if said.pack_id not in recorded]
+        for page in batches(islice(store.scan(), depth), DEPTH):
+            ours = [
+                (listed, said)
+                for listed in page
+                if (said := parse_caption(listed.caption)) and said.drive_id == self._drive.drive_id
+            ]
+            with self._db.read() as connection:
+                ids = [said.pack_id for _, said in ours]
+                recorded = set(map(bytes, connection.scalars(_RECORDED, {"ids": ids})))
+            yield from (at for at in ours if at[1].pack_id not in recorded)
 
     def _opened(self, store: Store, listed: Listed, said: Caption) -> PackContents:
         contents = read_pack(

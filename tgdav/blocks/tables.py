@@ -38,10 +38,17 @@ drive = Table(
     Column("created_ns", BigInteger, nullable=False),
     # Where later epochs began, as JSON: [[epoch, the journal number before it, mark], ...]
     Column("epochs", Text, nullable=False, server_default="[]"),
-    # Why nothing may be changed: the stores know a newer state. "": all is well.
-    Column("behind", Text, nullable=False, server_default=""),
     Column("head", BigInteger),  # the pack that is the newest head; null: none was made
     Column("head_told", String(64), nullable=False, server_default=""),  # digest of what it says
+)
+
+# Why nothing may be changed: the stores know a newer state. No row: all is well. A table of
+# its own, as each save asks for it: what writes the drive's row shall not be in their way.
+behind = Table(
+    "behind",
+    metadata,
+    Column("no", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("why", Text, nullable=False),
 )
 
 # The next free number of each kind; processes take ranges of it (`numbers`).
@@ -303,6 +310,7 @@ uptime = Table(
 
 __all__ = [
     "accounts",
+    "behind",
     "blocks",
     "channels",
     "condemned",

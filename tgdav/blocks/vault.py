@@ -19,7 +19,7 @@ from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.draft import Draft
 from tgdav.blocks.drive import Drive
 from tgdav.blocks.flush import Flusher
-from tgdav.blocks.horizon import FRESH_S
+from tgdav.blocks.horizon import LOOK_EVERY_S
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.packing import JournalSource, no_journal
@@ -117,7 +117,7 @@ class Vault:
         self._flusher = Flusher(self._workshop, journal)
         self._roster = Roster(db, pool, open_store, sizes.refresh_s) if open_store else None
         self._refreshing = Rounds("stores", self.refresh, sizes.refresh_s)
-        self._looking = Rounds("horizon", self._look, FRESH_S)
+        self._looking = Rounds("horizon", self._look, LOOK_EVERY_S)
         self._is_started = False
         pool.set(spool_no, spool, writable=False)
         pool.on_bad = self._suspect
@@ -188,8 +188,12 @@ class Vault:
         roster.remove(self._db, store, self._pool.copies)
 
     def require_current(self) -> None:
-        """Look, and raise `StoresAhead` if a store knows a newer state than the database."""
-        self._flusher.horizon.look()
+        """Raise `StoresAhead` if a store knows a newer state than the database."""
+        self._flusher.horizon.require()
+
+    def require_newest(self) -> None:
+        """As `require_current`, by a look at all that the stores have now: before deleting."""
+        self._flusher.horizon.look(None)
 
     def refresh(self) -> None:
         """Use the stores that the database names by now."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from tgdav.blocks.tables import drive
+from tgdav.blocks.tables import behind
 from tgdav.errors import StoresAhead
 from tgdav.prepared import Prepared
 from tgdav.tree.nodes import Node
@@ -66,7 +66,7 @@ PAGE_BYTES = 8 << 20
 _ADVISORY_LOCK = 7247
 _TAKE_TURN = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 # Whether anything may be changed is asked by the statement itself: it saves a round trip.
-_is_behind = exists().where(drive.c.behind != "")
+_is_behind = exists().select_from(behind)
 _APPEND = Prepared(
     insert(journal).values(
         at_ns=case((_is_behind, null()), else_=bindparam("now_ns", type_=BigInteger)),

@@ -19,7 +19,6 @@ def upgrade() -> None:
 def _columns() -> None:
     for column in (
         sa.Column("epochs", sa.Text(), server_default="[]", nullable=False),
-        sa.Column("behind", sa.Text(), server_default="", nullable=False),
         sa.Column("head", sa.BigInteger(), nullable=True),
         sa.Column("head_told", sa.String(length=64), server_default="", nullable=False),
     ):
@@ -59,6 +58,12 @@ def _snapshots() -> None:
 
 
 def _recovery() -> None:
+    op.create_table(
+        "behind",
+        sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("no", name=op.f("pk_behind")),
+    )
     op.create_table(
         "recovery",
         sa.Column("no", sa.Integer(), autoincrement=False, nullable=False),
