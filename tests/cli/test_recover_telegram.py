@@ -80,6 +80,7 @@ def test_a_lost_machine_comes_back_from_its_channels_and_goes_on_there(
     words, user, titles = lost
     assert len(titles) > 1
     again = empty_folder(telegram, tmp_path / "again")
+    require_refusals(telegram, user, words, again, tmp_path)
     facts = recover(telegram, user, again, words)
     assert (facts["epoch"], facts["unsaved"], facts["lost_blocks"]) == (2, 0, 0)
     assert (facts["notes"], facts["absent_channels"], facts["findings"]) == ([], [], {})
@@ -100,12 +101,11 @@ def test_a_lost_machine_comes_back_from_its_channels_and_goes_on_there(
     old.stop()
 
 
-def test_what_opens_nothing_is_refused_and_nothing_written(
-    telegram: TelegramServer, lost: tuple[Path, int, list[str]], tmp_path: Path
-):
-    words, user, _ = lost
+def require_refusals(
+    telegram: TelegramServer, user: int, words: Path, again: Path, tmp_path: Path
+) -> None:
+    """What opens nothing is refused, and nothing is written by that."""
     session = telegram.control("session", account=user)
-    again = empty_folder(telegram, tmp_path / "again")
     stranger = telegram.control("add_user", phone="+99969000001")["user_id"]
     theirs = telegram.control("session", account=stranger)
     attempts = [
