@@ -54,7 +54,7 @@ __all__ = [
 
 LOG = logging.getLogger(__name__)
 
-LOOK_S = 10.0
+LOOK_S = 5.0
 """How long a start waits for the stores to say what they know."""
 SEALING_THREADS = 6
 """As many as the bench has usual batches for; some wait for the disk."""
