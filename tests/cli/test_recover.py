@@ -31,7 +31,7 @@ def lost(tmp_path: Path) -> Path:
         assert server.request("MKCOL", "/d%C3%BC/")[0] == 201
         server.stop()
     command("flush", data=data)
-    (tmp_path / "words").write_text(json.loads(shown(data))["key"])
+    (tmp_path / "words").write_text(command("key", "show", "--yes", data=data))
     return data
 
 
@@ -196,6 +196,13 @@ def is_under_way(folder: Path) -> bool:
 
 
 def test_users_come_back_with_their_passwords(lost: Path, tmp_path: Path):
+    """By the words on standard input; the kit names the stores, too."""
+    kit = json.loads(shown(lost))
+    assert kit["stores"] == [
+        ["directory", str(lost / "store")],
+        ["directory", str(tmp_path / "store")],
+    ]
+    (tmp_path / "words").write_text(kit["key"])
     shutil.rmtree(lost)
     recover(tmp_path / "again", tmp_path, "--key-file", "-", stdin=(tmp_path / "words").read_text())
     server = Serving(tmp_path / "again").start()

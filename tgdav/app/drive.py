@@ -66,7 +66,10 @@ class Drive:
         unflushed_s = 0 if oldest_ns is None else (time.time_ns() - oldest_ns) / 1e9
         with self.db.read() as connection:
             recoverable, why = snapshot.age(connection), drives.why_behind(connection)
+        made = self.vault.workshop.drive
         return {
+            "drive": made.drive_id.hex(),
+            "epoch": made.epoch,
             "files": named.files,
             "directories": named.directories,
             "bytes": named.bytes,

@@ -1,5 +1,6 @@
 """`tgdav recover`: a lost drive back from its stores, with its key or passphrase."""
 
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,9 @@ from tgdav.cli.frame import data_option, json_option, print_json
 from tgdav.cli.progress import progress_line
 from tgdav.errors import KeyRefused, SettingsRefused
 from tgdav.recovery import Key, NamedStore, Outcome
+
+_WORDS = re.compile(r"^(?:[A-Za-z0-9]{8} ?){4}$", re.MULTILINE)
+"""One of the two lines of a recovery text."""
 
 
 @click.command()
@@ -31,7 +35,7 @@ from tgdav.recovery import Key, NamedStore, Outcome
 @click.option(
     "--key-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the recovery words; - reads them from standard input.",
+    help="File with the recovery words, or with all that tgdav key show printed; - reads them from standard input.",
 )
 @click.option(
     "--passphrase-file",
@@ -103,7 +107,7 @@ def _key(folder: Path, key_file: Path | None, passphrase_file: Path | None) -> K
     if key_file and passphrase_file:
         raise SettingsRefused("give the recovery words or the passphrase, not both")
     if key_file:
-        return Key(words=_read(key_file))
+        return Key(words=_words_in(_read(key_file)))
     if passphrase_file:
         lines = _read(passphrase_file).splitlines()
         return Key(passphrase=lines[0] if lines else "")
@@ -111,6 +115,12 @@ def _key(folder: Path, key_file: Path | None, passphrase_file: Path | None) -> K
         return Key()
     typed = click.prompt("Passphrase, or the recovery words on one line", hide_input=True, err=True)
     return Key(words=typed) if len(typed.split()) == 8 else Key(passphrase=typed)
+
+
+def _words_in(text: str) -> str:
+    """The words in all that `tgdav key show` prints, or the text as it is."""
+    lines = _WORDS.findall(text)
+    return "\n".join(lines) if len(lines) == 2 else text
 
 
 def _read(file: Path) -> str:
