@@ -35,7 +35,8 @@ _WORDS = re.compile(r"^(?:[A-Za-z0-9]{8} ?){4}$", re.MULTILINE)
 @click.option(
     "--key-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the recovery words, or with all that tgdav key show printed; - reads them from standard input.",
+    help="File with the recovery words, or with all that tgdav key show printed; - reads "
+    "standard input.",
 )
 @click.option(
     "--passphrase-file",
