@@ -87,7 +87,7 @@ def test_a_lost_machine_comes_back_from_its_channels_and_goes_on_there(
     telegram: TelegramServer, lost: tuple[Path, int, list[list[str]]], tmp_path: Path
 ):
     words, user, titles = lost
-    assert titles == [["copies", "copies 2"], ["packs", "packs 2"]]
+    assert [each[:2] for each in titles] == [["copies", "copies 2"], ["packs", "packs 2"]]
     again = empty_folder(telegram, tmp_path / "again")
     require_refusals(telegram, user, words, again, tmp_path)
     facts = recover(telegram, user, again, words)
