@@ -275,6 +275,7 @@ def test_the_next_pack_does_not_wait_for_the_slowest(room: Room, store: FaultySt
 def test_a_slow_put_keeps_its_lease(room: Room, store: FaultyStore) -> None:
     other = Leases(room.db)
     room.save(content(100 * KIB))
+    room.vault.require_current()
     store.delay_s = 4 * 0.5  # the room's leases last half a second
     flushing = threading.Thread(target=room.vault.flush)
     flushing.start()

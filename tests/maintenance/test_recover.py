@@ -238,18 +238,20 @@ def test_what_was_kept_is_kept_from_when_the_journal_says(lost, other_db, tmp_pa
     again.close()
 
 
-def test_a_drive_comes_back_into_postgresql_and_its_numbers_go_on(lost, postgres_url, tmp_path):
+def test_a_drive_comes_back_into_postgresql_and_its_numbers_go_on(other_db, postgres_url, tmp_path):
+    lost = disaster.machine(other_db, tmp_path / "lost")
     Mischief(lost.drive).run(60)
     lost.snapshots.take()
     lost.drive.save("/late", b"x")
     lost.flush()
-    with contextlib.closing(Database.open(postgres_url)) as other_db:
-        again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    with contextlib.closing(Database.open(postgres_url)) as db:
+        again, done = disaster.recovered(db, lost, tmp_path / "again")
         same(lost, again)
         again.drive.save("/new", b"numbers go on")
         assert again.room.column(journal.c.no) == [done.position + 1]
         again.flush()
         again.close()
+    lost.close()
 
 
 def test_a_clock_set_back_changes_nothing(lost, other_db, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ one for the spool.
 """
 
 import time
+from collections.abc import Callable
 
 from tgdav.blocks import draining, roster, status
 from tgdav.blocks.delivery import Delivery, Spooled
@@ -72,6 +73,7 @@ class Flusher:
 
     def reach_quorum(self) -> None:
         """As `flush`, but further copies than a save waits for are left to the clock."""
+        self.horizon.require()
         self._pack_turn.wait(self._packing.has_work, self._pack_all)
         self._delivery_turn.wait(
             lambda: bool(self._delivery.owed()),
@@ -115,6 +117,7 @@ class Flusher:
             if beside:
                 time.sleep(POLL_S)
             else:
+                self.horizon.require()
                 self._drain_a_little()
         if row is None or row.state != "gone":
             raise StoreError(f"store {store} is not being drained any more")
@@ -129,28 +132,31 @@ class Flusher:
 
     def _pack_due(self) -> None:
         if self._packing.is_old():
-            self._pack_turn.offer(self._pack_all)
+            self._offer(self._pack_turn, self._pack_all)
         elif self._packing.is_full():
-            self._pack_turn.offer(self._pack_full)
+            self._offer(self._pack_turn, self._pack_full)
 
     def _pack_all(self) -> None:
-        self.horizon.require()
         for _ in self._packing.packs(time.time_ns()):
             self._pack_turn.renew()
 
     def _pack_full(self) -> None:
-        self.horizon.require()
         for _ in self._packing.packs(time.time_ns()):
             self._pack_turn.renew()
             if not self._packing.is_full():
                 return
+
+    def _offer(self, turn: Turn, work: Callable[[], None]) -> None:
+        """Do `work` if it is this process's turn. No lease lasts while the stores are asked."""
+        self.horizon.require()
+        turn.offer(work)
 
     def _deliver_due(self) -> None:
         if time.monotonic() >= self._sweep_due:
             self._delivery_turn.offer(self._sweep)
         # What is known to be damaged would have all the others wait longer.
         if any(pack.is_sound for pack in self._delivery.waiting()):
-            self._delivery_turn.offer(self._deliver_sound)
+            self._offer(self._delivery_turn, self._deliver_sound)
 
     def _sweep(self) -> None:
         self._delivery.sweep()
@@ -160,7 +166,6 @@ class Flusher:
         self._deliver([pack for pack in self._delivery.waiting() if pack.is_sound])
 
     def _deliver(self, packs: list[Spooled], progress: Progress = unseen) -> None:
-        self.horizon.require()
         total = sum(pack.size for pack in packs)
 
         def go_on() -> None:
@@ -178,10 +183,9 @@ class Flusher:
 
     def _drain_due(self) -> None:
         if self._draining.stores():
-            self._drain_turn.offer(self._drain)
+            self._offer(self._drain_turn, self._drain)
 
     def _drain(self) -> None:
-        self.horizon.require()
         while self._draining.go_on():
             self._drain_turn.renew()
 
