@@ -195,6 +195,18 @@ class DriveMissing(Failed):
     exit_code = 66
 
 
+class StoresAhead(Failed):
+    """The stores know a newer state of the drive than the database: nothing may be changed."""
+
+    exit_code = 71
+
+
+class RecoveryIncomplete(Failed):
+    """Part of what is to be recovered is not in the stores at hand."""
+
+    exit_code = 72
+
+
 class DriveInUse(Failed):
     """Another process serves this data folder."""
 

@@ -89,6 +89,9 @@ class StoreSettings(Section):
     staging_limit: Bytes = Field(
         ByteSize(GIB), ge=MIB, description="most bytes of small saves that wait to be packed"
     )
+    snapshot_changes: int = Field(
+        50_000, ge=100, description="changes after which the next snapshot is taken"
+    )
     spool_limit: Bytes = Field(
         ByteSize(10 * GIB), ge=MIB, description="most bytes of packs that wait for the stores"
     )
@@ -190,7 +193,7 @@ class GcSettings(Section):
         0.5, gt=0, le=1, description="part of a pack that is dead before it is rewritten"
     )
     every_hours: float = Field(
-        0.0, ge=0, description="hours between two collections by the clock; 0: by hand only"
+        24.0, ge=0, description="hours between two collections by the clock; 0: by hand only"
     )
 
 

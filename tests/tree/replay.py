@@ -18,6 +18,7 @@ from tgdav.tree.tables import (
     trash,
     trashed,
     trashed_properties,
+    users,
     versions,
 )
 
@@ -43,9 +44,10 @@ class Replayed:
         self.properties: dict[int, dict[str, str]] = {}
         self.history: set[tuple[int, int]] = set()
         self.trash: dict[int, Thrown] = {}
+        self.users: dict[str, dict[str, Any]] = {}
 
     def apply(self, did: str, **change: Any) -> None:
-        getattr(self, f"_{did}")(**change)
+        getattr(self, f"_{did.replace(' ', '_')}")(**change)
 
     def _make(self, node: int, **row: Any) -> None:
         assert node not in self.nodes
@@ -97,6 +99,7 @@ class Replayed:
         deep: bool,
         over: int | None,
         trash: int | None,
+        user: str,
         **row: Any,
     ) -> None:
         copied = self._copies(node, source, deep, row)
@@ -116,11 +119,13 @@ class Replayed:
                 self.properties[new] = dict(self.properties[old])
         return made
 
-    def _move(self, node: int, parent: int, name: str, over: int | None, trash: int | None) -> None:
+    def _move(
+        self, node: int, parent: int, name: str, over: int | None, trash: int | None, user: str
+    ) -> None:
         self._replace(over, trash, node, self.nodes[node]["version"])
         self.nodes[node] |= {"parent": parent, "name": name}
 
-    def _delete(self, node: int, trash: int) -> None:
+    def _delete(self, node: int, trash: int, user: str) -> None:
         self._throw(node, trash)
 
     def _restore(self, node: int, trash: int, parent: int, name: str) -> None:
@@ -172,6 +177,12 @@ class Replayed:
         if kept | told:
             self.properties[node] = kept | told
 
+    def _user(self, name: str, **row: Any) -> None:
+        self.users[name] = row
+
+    def _user_gone(self, name: str) -> None:
+        del self.users[name]
+
     def _name(self, node: int, version: int, said: Any, row: dict[str, Any]) -> None:
         if node in self.nodes:
             self._keep(node, self.nodes[node]["version"])
@@ -213,6 +224,7 @@ def check(db: Database) -> None:
         }
         assert replayed.history == kept
         _check_trash(connection, replayed)
+        assert replayed.users == _kept_users(connection)
         thrown = [entry.nodes.values() for entry in replayed.trash.values()]
         rows = [*found.values(), *chain(*thrown)]
         of_nodes = {row["version"] for row in rows} - {None}
@@ -259,6 +271,11 @@ def _kept_extents(connection: Connection, version: int) -> Extents:
         .order_by(extents.c.offset)
     )
     return [(offset, size, block_id.hex(), at) for offset, size, block_id, at in rows]
+
+
+def _kept_users(connection: Connection) -> dict[str, dict[str, Any]]:
+    rows = [dict(row) for row in connection.execute(select(users)).mappings()]
+    return {row.pop("name"): row for row in rows}
 
 
 def _kept_version(connection: Connection, version: int) -> tuple[int, str, str]:

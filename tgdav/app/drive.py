@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from tgdav.app.folder import SPOOL, is_served, memory
 from tgdav.app.reach import Reach
-from tgdav.blocks import reach, roster
+from tgdav.blocks import drive as drives
+from tgdav.blocks import reach, roster, snapshots
 from tgdav.blocks.ledger import SqlLedger
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import StoreBusy, StoreError, TgdavError
+from tgdav.maintenance import snapshot
 from tgdav.maintenance.expire import Expired, expire
 from tgdav.maintenance.gc import Collected, Graces, Step, gc
+from tgdav.maintenance.snapshot import Snapshots
 from tgdav.settings import Settings
 from tgdav.stores.directory import DirectoryStore
 from tgdav.tree.tree import Tree
@@ -37,9 +40,13 @@ class Drive:
     tree: Tree
     ledger: SqlLedger
     reach: Reach
+    snapshots: Snapshots
 
     def facts(self) -> dict[str, Any]:
-        """What `tgdav status` tells: bytes, counts, ratios, seconds; accounts and channels."""
+        """What `tgdav status` tells: bytes, counts, ratios, seconds; accounts and channels.
+
+        "read_only" is why nothing may be changed, or "".
+        """
         with self.db.read() as connection:
             accounts = reach.list_accounts(connection)
             channels = reach.list_channels(connection)
@@ -53,10 +60,16 @@ class Drive:
             ],
         }
 
-    def _figures(self) -> dict[str, float]:
+    def _figures(self) -> dict[str, Any]:
         kept, named = self.vault.status(), self.tree.totals()
         oldest_ns = kept.oldest_unflushed_ns
+        unflushed_s = 0 if oldest_ns is None else (time.time_ns() - oldest_ns) / 1e9
+        with self.db.read() as connection:
+            recoverable, why = snapshot.age(connection), drives.why_behind(connection)
+        made = self.vault.workshop.drive
         return {
+            "drive": made.drive_id.hex(),
+            "epoch": made.epoch,
             "files": named.files,
             "directories": named.directories,
             "bytes": named.bytes,
@@ -68,7 +81,10 @@ class Drive:
             "dedup_ratio": _ratio(named.bytes, kept.block_bytes),
             "compression_ratio": _ratio(kept.block_bytes, kept.sealed_bytes),
             "memory_bytes": memory(self.folder),
-            "oldest_unflushed_s": 0 if oldest_ns is None else (time.time_ns() - oldest_ns) / 1e9,
+            "oldest_unflushed_s": unflushed_s,
+            "recoverable_age_s": max(unflushed_s, recoverable.unpacked_s),
+            "snapshot_age_s": recoverable.newest_s,
+            "read_only": why,
         }
 
     def add_directory(self, path: Path) -> int:
@@ -120,8 +136,17 @@ class Drive:
 
     def gc(self, step: Step, *, dry: bool, yes: bool = False) -> Collected:
         """Collect garbage, or only look. Raises what `maintenance.gc` does."""
-        graces = graces_of(self.settings)
-        return gc(self.vault.workshop, step, graces=graces, dry=dry, yes=yes)
+        with self.db.read() as connection:
+            floor = snapshots.needed_since(connection)
+        return gc(
+            self.vault.workshop,
+            step,
+            graces=graces_of(self.settings),
+            dry=dry,
+            yes=yes,
+            floor=floor,
+            require_current=self.vault.require_newest,
+        )
 
     def server(self) -> "Server":
         """The drive's HTTP server, listening. Raises `AddressInUse`, `SettingsRefused`."""

@@ -13,6 +13,7 @@ from tgdav.blocks.keys import Keys
 from tgdav.blocks.seal import best_aead
 from tgdav.db import Database
 from tgdav.errors import DriveMissing
+from tgdav.maintenance import recover
 from tgdav.settings import FILE, KIB, MIB, Settings, load
 from tgdav.stores.directory import DirectoryStore
 from tgdav.tree.users import Users
@@ -32,6 +33,8 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
     with contextlib.closing(open_database(folder, settings)) as db:
         if drives.find(db):
             return None
+        if recover.is_under_way(db):
+            raise DriveMissing("a recovery has begun here: tgdav recover goes on with it")
         _refuse_leftovers(folder)
         keys = _key_of_new_drive(folder, settings)
         DirectoryStore.make(folder / STORE)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from tgdav.app.drive import Drive, graces_of
 from tgdav.app.folder import CACHE, DATABASE, GATEWAY, SPOOL, Passphrase, load_keys, open_database
 from tgdav.app.reach import Reach
 from tgdav.blocks import drive as drives
-from tgdav.blocks import roster
+from tgdav.blocks import keyfile, roster
 from tgdav.blocks.budget import Budget
 from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.keys import Keys
@@ -23,6 +24,7 @@ from tgdav.blocks.uptime import Uptime
 from tgdav.blocks.vault import Vault, VaultSizes
 from tgdav.db import Database
 from tgdav.errors import DriveMissing, KeyRefused, StoreError
+from tgdav.maintenance.snapshot import Snapshots
 from tgdav.settings import Settings, load
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 BEAT_S = 60.0
 """How often it is noted that the drive is served."""
+SNAPSHOT_EVERY_S = 60.0
+"""How often it is asked whether a snapshot is due."""
 
 
 @contextlib.contextmanager
@@ -72,10 +76,30 @@ def opened(
         stack.callback(vault.close)
         vault.refresh()
         tree = Tree(db, vault, guard_share=settings.history.guard_share)
+        snapshots = Snapshots(vault, db, partial(keyfile.wrapped_key, folder))
         if serving:
             vault.start()
-            _by_the_clock(stack, folder, settings, vault, tree)
-        yield Drive(folder, settings, db, vault, tree, ledger, reached)
+            _by_the_clock(stack, folder, settings, vault, tree, snapshots)
+        yield Drive(folder, settings, db, vault, tree, ledger, reached, snapshots)
+
+
+@contextlib.contextmanager
+def recorded_stores(
+    folder: Path, settings: Settings, db: Database, keys: Keys
+) -> Iterator[StorePool]:
+    """The stores that the database of `folder` names, for reading; no drive need be there.
+
+    Raises what opening one raises.
+    """
+    with contextlib.ExitStack() as stack:
+        ledger = SqlLedger(db, keys, Leases(db))
+        reached = stack.enter_context(contextlib.closing(Reach(settings, ledger)))
+        pool = stack.enter_context(contextlib.closing(StorePool()))
+        open_store = _opener(folder, ledger, reached, serving=False)
+        for row in roster.rows(db):
+            if row.state != "gone":
+                pool.set(row.no, open_store(row), writable=False)
+        yield pool
 
 
 def _vault(
@@ -112,12 +136,21 @@ def _vault(
 
 
 def _by_the_clock(
-    stack: contextlib.ExitStack, folder: Path, settings: Settings, vault: Vault, tree: Tree
+    stack: contextlib.ExitStack,
+    folder: Path,
+    settings: Settings,
+    vault: Vault,
+    tree: Tree,
+    snapshots: Snapshots,
 ) -> None:
     """Do what is done while the drive is served, until the stack is left."""
     beating = Rounds("uptime", Uptime(vault.workshop.db).beat, BEAT_S)
     stack.callback(beating.close, 1.0)
     beating.start()
+    due = partial(snapshots.run_if_due, settings.store.snapshot_changes)
+    taking = Rounds("snapshot", due, SNAPSHOT_EVERY_S)
+    stack.callback(taking.close, settings.server.grace_s)
+    taking.start()
     schedule = _schedule(folder, settings, vault, tree)
     schedule.start()
     stack.callback(schedule.close, settings.server.grace_s)
@@ -126,7 +159,7 @@ def _by_the_clock(
 def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Schedule":
     """The jobs by the clock; none if a setting says so."""
     # A command that serves nothing need not wait for the code that keeps the drive sound.
-    from tgdav.maintenance.jobs import Keeping, Plan, clearing, jobs  # noqa: PLC0415
+    from tgdav.maintenance.jobs import Keeping, Plan, clearing, jobs, only_if  # noqa: PLC0415
     from tgdav.maintenance.schedule import Schedule  # noqa: PLC0415
 
     workshop, wanted = vault.workshop, settings.maintenance
@@ -137,8 +170,8 @@ def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Sc
         gc_every_s=settings.gc.every_hours * 3600,
     )
     table = (
-        *jobs(workshop, folder / SPOOL, plan),
-        *clearing(workshop, tree.trash, keeping),
+        *(only_if(vault.require_current, job) for job in jobs(workshop, folder / SPOOL, plan)),
+        *clearing(workshop, tree.trash, keeping, vault.require_newest),
     )
     return Schedule(
         workshop.db,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tgdav.blocks import index
 from tgdav.blocks.index import NewBlock, NewPack
+from tgdav.blocks.pack import parse_caption
 from tgdav.blocks.soundness import examine
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import PackDamaged
@@ -32,15 +33,18 @@ def adopt(workshop: Workshop, no: int, store: Store, listed: Listed) -> int:
         workshop.sealer,
     )
     contents = examined.contents
+    said = parse_caption(listed.caption)
+    # A head or a part of a snapshot has no blocks; who made it asks for it, or drops it.
+    entries = contents.entries if said is None or said.kind == "pack" else []
     if contents.drive_id != workshop.drive.drive_id:
         raise PackDamaged(f"pack {contents.pack_id.hex()}: of another drive")
     pack_no = workshop.spool.numbers.take()[0]
-    numbers = workshop.numbers.take(len(contents.entries)) if contents.entries else ()
+    numbers = workshop.numbers.take(len(entries)) if entries else ()
     pack = NewPack(pack_no, contents.pack_id, listed.size, examined.digest, listed.caption)
     replica = Replica(no, listed.locator)
     blocks = [
         NewBlock(number, entry.block_id, entry.size, entry.sealed_size, pack_no, entry.offset)
-        for number, entry in zip(numbers, contents.entries, strict=True)
+        for number, entry in zip(numbers, entries, strict=True)
     ]
 
     def work(connection: Connection) -> int:

@@ -113,7 +113,7 @@ class ChannelRows(Rows):
     ) -> Channel:
         no = self._channel_numbers.take()[0]
         row = {"no": no, "store": store, "channel_id": channel_id, "title": title, "owner": owner}
-        row |= {"invite": self._safe.seal(invite.encode(), _invite_of(no)), "state": "active"}
+        row |= {"invite": self._safe.seal(invite.encode(), invite_of(no)), "state": "active"}
         row |= {"last_message": 0, "added_ns": time.time_ns()}
 
         def work(connection: Connection) -> Channel:
@@ -170,7 +170,7 @@ class ChannelRows(Rows):
                 channel_id=row.channel_id,
                 title=row.title,
                 owner=row.owner,
-                invite=self._safe.open(row.invite, _invite_of(row.no)).decode(),
+                invite=self._safe.open(row.invite, invite_of(row.no)).decode(),
                 state=row.state,
                 last_message=row.last_message,
             )
@@ -178,5 +178,6 @@ class ChannelRows(Rows):
         ]
 
 
-def _invite_of(channel: int) -> str:
+def invite_of(channel: int) -> str:
+    """What the invitation of this row is sealed for."""
     return f"channel {channel}"

@@ -13,6 +13,8 @@ from blake3 import blake3
 from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from tgdav.blocks import index
+from tgdav.blocks.holdings import NO_DIGEST, note_digest
+from tgdav.blocks.soundness import examine
 from tgdav.blocks.tables import packs, replicas, stores
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import ContentLost, PackDamaged, StoreBusy, StoreError, TgdavError
@@ -239,6 +241,8 @@ class Draining:
                 self._copy(pack, replica)
                 return
             except (StoreBusy, StoreError, ContentLost, PackDamaged) as error:
+                if isinstance(error, PackDamaged):
+                    self._workshop.pool.on_bad(replica, error)
                 is_final = isinstance(error, ContentLost | PackDamaged)
                 failure = failure if failure and is_final else error
         if failure is None or isinstance(failure, ContentLost | PackDamaged):
@@ -254,13 +258,24 @@ class Draining:
                     data = workshop.pool.read([replica], start, size)
                     digest.update(data)
                     sink.write(data)
-            if digest.digest() != pack.digest:
-                damaged = PackDamaged(f"pack {pack.pack_id.hex()}: other bytes than were kept")
-                workshop.pool.on_bad(replica, damaged)
-                raise damaged
+            if digest.digest() != self._digest(pack, replica):
+                raise PackDamaged(f"pack {pack.pack_id.hex()}: other bytes than were kept")
             kept = Replica(self._spool.no, sink.keep())
             workshop.db.write(lambda c: index.record_replica(c, pack.no, kept))
         workshop.backlog.add(spooled=pack.size)
+
+    def _digest(self, pack: _Pack, replica: Replica) -> bytes:
+        """The pack's digest. If nobody knows it, all that is in the replica is opened first."""
+        if pack.digest != NO_DIGEST:
+            return pack.digest
+        workshop = self._workshop
+
+        def read(offset: int, size: int) -> bytes:
+            return workshop.pool.read([replica], offset, size)
+
+        digest = examine(read, pack.size, workshop.keys, workshop.sealer).digest
+        workshop.db.write(lambda c: note_digest(c, pack.no, digest))
+        return digest
 
     def _give_up(self, store: int) -> bool:
         """Have no such store any more, if it holds nothing."""

@@ -6,10 +6,12 @@ one for the spool.
 """
 
 import time
+from collections.abc import Callable
 
 from tgdav.blocks import draining, roster, status
 from tgdav.blocks.delivery import Delivery, Spooled
 from tgdav.blocks.draining import Draining
+from tgdav.blocks.horizon import Horizon
 from tgdav.blocks.packing import JournalSource, Packing
 from tgdav.blocks.progress import Patience, Progress, unseen
 from tgdav.blocks.rounds import Rounds
@@ -31,6 +33,8 @@ class Flusher:
         self._spool = workshop.spool
         self._in_stores = workshop.in_stores
         self._packing = Packing(workshop, journal)
+        self.horizon = Horizon(workshop, journal)
+        """Asked before anything goes to a store."""
         self._delivery = Delivery(workshop)
         self._draining = Draining(workshop)
         self._pack_turn = Turn(workshop.db, "pack", workshop.sizes.lease_s)
@@ -58,8 +62,9 @@ class Flusher:
         """Have everything staged, packed or spooled before now in the stores.
 
         Waits for another process that is at it. Raises `StoreBusy`, `StoreError`,
-        `DiskFull`, `PackDamaged`, `DatabaseBusy`; what could not be moved stays.
+        `DiskFull`, `PackDamaged`, `DatabaseBusy`, `StoresAhead`; what could not be moved stays.
         """
+        self.horizon.require()
         self._pack_turn.wait(self._packing.has_work, self._pack_all)
         self._delivery_turn.wait(
             lambda: bool(self._delivery.waiting()),
@@ -68,6 +73,7 @@ class Flusher:
 
     def reach_quorum(self) -> None:
         """As `flush`, but further copies than a save waits for are left to the clock."""
+        self.horizon.require()
         self._pack_turn.wait(self._packing.has_work, self._pack_all)
         self._delivery_turn.wait(
             lambda: bool(self._delivery.owed()),
@@ -77,8 +83,10 @@ class Flusher:
     def flush_beside(self, progress: Progress, patience_s: float) -> None:
         """`flush` where another process has the stores: make the packs, watch it do the rest.
 
-        Raises `StoreBusy` when nothing has moved for so long, and what packing raises.
+        Raises `StoreBusy` when nothing has moved for so long, `StoresAhead`, and what
+        packing raises.
         """
+        self.horizon.require()
         if not self._in_stores:
             self._pack_turn.wait(self._packing.has_work, self._pack_all)
         wanted, patience = self._delivery.waiting(), Patience(patience_s)
@@ -97,7 +105,7 @@ class Flusher:
 
         `beside` a process that has the stores, it only watches. A busy store is waited for.
         Raises `StoreBusy` when nothing has moved for so long, `StoreError`, `ContentLost`,
-        `DiskFull`, `DatabaseBusy`; another call goes on where this one ended.
+        `DiskFull`, `DatabaseBusy`, `StoresAhead`; another call goes on where this one ended.
         """
         patience, total = Patience(patience_s), self._held_by(store).bytes
         while (row := roster.find(self._db, store)) and row.state == "draining":
@@ -109,6 +117,7 @@ class Flusher:
             if beside:
                 time.sleep(POLL_S)
             else:
+                self.horizon.require()
                 self._drain_a_little()
         if row is None or row.state != "gone":
             raise StoreError(f"store {store} is not being drained any more")
@@ -123,9 +132,9 @@ class Flusher:
 
     def _pack_due(self) -> None:
         if self._packing.is_old():
-            self._pack_turn.offer(self._pack_all)
+            self._offer(self._pack_turn, self._pack_all)
         elif self._packing.is_full():
-            self._pack_turn.offer(self._pack_full)
+            self._offer(self._pack_turn, self._pack_full)
 
     def _pack_all(self) -> None:
         for _ in self._packing.packs(time.time_ns()):
@@ -137,12 +146,17 @@ class Flusher:
             if not self._packing.is_full():
                 return
 
+    def _offer(self, turn: Turn, work: Callable[[], None]) -> None:
+        """Do `work` if it is this process's turn. No lease lasts while the stores are asked."""
+        self.horizon.require()
+        turn.offer(work)
+
     def _deliver_due(self) -> None:
         if time.monotonic() >= self._sweep_due:
             self._delivery_turn.offer(self._sweep)
         # What is known to be damaged would have all the others wait longer.
         if any(pack.is_sound for pack in self._delivery.waiting()):
-            self._delivery_turn.offer(self._deliver_sound)
+            self._offer(self._delivery_turn, self._deliver_sound)
 
     def _sweep(self) -> None:
         self._delivery.sweep()
@@ -169,7 +183,7 @@ class Flusher:
 
     def _drain_due(self) -> None:
         if self._draining.stores():
-            self._drain_turn.offer(self._drain)
+            self._offer(self._drain_turn, self._drain)
 
     def _drain(self) -> None:
         while self._draining.go_on():

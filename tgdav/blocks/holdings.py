@@ -26,6 +26,8 @@ from tgdav.stores.base import Locator
 from tgdav.stores.pool import Replica
 
 SPOOL = "spool"
+NO_DIGEST = b""
+"""Of a pack that was recovered and not yet read as a whole."""
 PAGE = 500
 
 _after = packs.c.no > bindparam("after")
@@ -41,8 +43,10 @@ _is_going = exists().where(waste.c.pack == packs.c.no, waste.c.dead_uptime_ns.is
 _is_wanted = or_(
     exists().where(blocks.c.pack == packs.c.no),
     # One without blocks and without a journal is gc's.
-    and_(not_(packs.c.caption.like("tgdav1 pack % 0")), not_(_is_going)),
+    and_(packs.c.kind == "pack", packs.c.position > 0, not_(_is_going)),
 )
+# These have no blocks; the drive goes on without one, but it shall have its copies.
+_is_told = and_(packs.c.kind.in_(("snapshot", "head")), exists().where(_of_pack))
 _is_readable = exists().select_from(_held).where(_is_sound)
 _in_spool = exists().select_from(_held).where(_is_sound, stores.c.kind == SPOOL)
 _is_on_its_way = and_(_in_spool, packs.c.created_ns > bindparam("settled_ns"))
@@ -53,7 +57,7 @@ _has_suspect = (
 )
 _OWED = (
     select(packs.c.no, packs.c.size, _promised.label("promised"), _is_readable)
-    .where(_after, _is_wanted, not_(_is_on_its_way))
+    .where(_after, or_(_is_wanted, _is_told), not_(_is_on_its_way))
     .where(or_(_promised < bindparam("copies"), _has_suspect))
     .order_by(packs.c.no)
     .limit(PAGE)
@@ -115,6 +119,11 @@ _FORGET = delete(replicas).where(
     replicas.c.pack == bindparam("of_pack"),
     replicas.c.store == bindparam("of_store"),
     replicas.c.locator == bindparam("of_locator"),
+)
+_NOTE_DIGEST = (
+    update(packs)
+    .where(packs.c.no == bindparam("of_pack"), packs.c.digest == NO_DIGEST)
+    .values(digest=bindparam("of_digest"))
 )
 _STORES = select(stores.c.no, stores.c.kind, stores.c.state).where(stores.c.state != "gone")
 
@@ -258,6 +267,11 @@ def note_verified(connection: Connection, replica: Replica, at_ns: int) -> None:
     """Note that the whole replica was read, and is as it was kept."""
     told = {"of_store": replica.store, "of_locator": replica.locator, "at_ns": at_ns}
     connection.execute(_VERIFIED, told)
+
+
+def note_digest(connection: Connection, pack: int, digest: bytes) -> None:
+    """Note the digest of a pack that was read whole, if none is known."""
+    connection.execute(_NOTE_DIGEST, {"of_pack": pack, "of_digest": digest})
 
 
 def forget(connection: Connection, pack: int, replica: Replica) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
+from tgdav.blocks.pack import parse_caption
 from tgdav.blocks.tables import blocks, condemned, packs, replicas, staged, stores
 from tgdav.errors import StoreBusy
 from tgdav.prepared import Prepared
@@ -216,10 +217,18 @@ def record_pack(connection: Connection, pack: NewPack, kept: Iterable[Replica]) 
     no = connection.scalars(_PACK_NO, {"of_pack_id": pack.pack_id}).one_or_none()
     if no is None:
         no = pack.no
-        connection.execute(_INSERT_PACK, pack._asdict() | {"created_ns": now})
+        connection.execute(_INSERT_PACK, pack._asdict() | _told(pack.caption) | {"created_ns": now})
     for replica in kept:
         record_replica(connection, no, replica)
     return int(no)
+
+
+def _told(caption: str) -> dict[str, str | int]:
+    """The columns of a pack that its caption fills."""
+    said = parse_caption(caption)
+    if said is None:
+        return {"kind": "pack", "epoch": 1, "position": 0}
+    return {"kind": said.kind, "epoch": said.epoch, "position": said.position}
 
 
 def record_replica(connection: Connection, pack: int, replica: Replica) -> None:

@@ -66,6 +66,15 @@ def store_key(folder: Path, keys: Keys, passphrase: str | None, cost: Cost | Non
         raise KeyRefused(f"the key file cannot be written: {error.strerror}") from error
 
 
+def wrapped_key(folder: Path) -> bytes | None:
+    """The key in `folder` as its passphrase keeps it; None if it has no passphrase.
+
+    Raises `KeyRefused` as `load_key` does.
+    """
+    content = _read(folder)
+    return None if b'"master"' in content else content
+
+
 def recovery_text(keys: Keys) -> str:
     """`keys` as eight words to write down: who has them opens the drive.
 

@@ -32,11 +32,16 @@ _HEADER = struct.Struct(">8sBB8s16s16s")  # magic, version, aead, key id, drive 
 _TRAILER = struct.Struct(">I")  # bytes of the sealed index
 _INDEX = struct.Struct(">IIQ")  # entries, bytes of the packed journal, of the journal
 _ENTRY = struct.Struct(">32sII")  # block id, bytes of the sealed block, of the chunk
+HEADER_SIZE = _HEADER.size
 _SEALING = NONCE_SIZE + TAG_SIZE
 _TRAILER_SIZE = _TRAILER.size + _SEALING
 _SMALLEST = _HEADER.size + _INDEX.size + _SEALING + _TRAILER_SIZE
 
-_CAPTION = re.compile(r"tgdav1 ([a-z]{1,16}) ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9]{1,19})")
+_CAPTION = re.compile(
+    r"tgdav1 ([a-z]{1,16}) ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9]{1,19})(?: ([0-9]{1,9}))?"
+)
+_LARGEST = 2**63 - 1
+"""What a database takes for a position."""
 
 
 class PackHeader(NamedTuple):
@@ -242,11 +247,18 @@ class Caption(NamedTuple):
     drive_id: bytes
     pack_id: bytes
     position: int
+    epoch: int = 1
 
 
-def caption(pack_id: bytes, drive_id: bytes, kind: str = "pack", position: int = 0) -> str:
-    """Printable ASCII, at most 110 characters. `position` is the journal's."""
-    return f"tgdav1 {kind} {drive_id.hex()} {pack_id.hex()} {position}"
+def caption(
+    pack_id: bytes, drive_id: bytes, kind: str = "pack", position: int = 0, epoch: int = 1
+) -> str:
+    """Printable ASCII, at most 120 characters. `position` is the journal's.
+
+    The first epoch goes without saying.
+    """
+    text = f"tgdav1 {kind} {drive_id.hex()} {pack_id.hex()} {position}"
+    return text if epoch == 1 else f"{text} {epoch}"
 
 
 def parse_caption(text: str) -> Caption | None:
@@ -254,5 +266,8 @@ def parse_caption(text: str) -> Caption | None:
     found = _CAPTION.fullmatch(text)
     if not found:
         return None
-    kind, drive_id, pack_id, position = found.groups()
-    return Caption(kind, bytes.fromhex(drive_id), bytes.fromhex(pack_id), int(position))
+    kind, drive_id, pack_id, position, epoch = found.groups()
+    if int(position) > _LARGEST:
+        return None
+    ids = bytes.fromhex(drive_id), bytes.fromhex(pack_id)
+    return Caption(kind, *ids, int(position), int(epoch or 1))

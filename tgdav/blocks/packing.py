@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from tgdav.blocks import staging
+from tgdav.blocks import payload, staging
 from tgdav.blocks.index import batches
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.spool import KeptPack, OpenPack
@@ -87,15 +87,16 @@ class Packing:
                 has_more = self._journal(connection, last)[1] != b""
             if not numbers and not (rows and owes_journal):
                 return
-            self._make(numbers, last, rows)
+            self._make(numbers, after, last, rows)
             owes_journal = owes_journal and has_more
             yield
 
-    def _make(self, numbers: list[int], last: int, rows: bytes) -> None:
+    def _make(self, numbers: list[int], after: int, last: int, rows: bytes) -> None:
         pack = self._workshop.spool.open_pack(position=last)
         try:
             self._fill(pack, numbers)
-            pack.journal(rows)
+            if rows:
+                pack.journal(payload.journal(self._workshop.drive.epoch, after, last, rows))
         except BaseException:
             pack.abandon()
             raise

@@ -86,9 +86,7 @@ class Roster:
         tried again after a pause that doubles from `pause_s` to `LONGEST_S`, as opening may
         ask a network for more than it likes.
         """
-        with self._db.read() as connection:
-            rows = [StoreRow(*row) for row in connection.execute(_ALL)]
-        for row in rows:
+        for row in rows(self._db):
             if self._states.get(row.no) != row.state:
                 self._apply(row)
 
@@ -168,6 +166,12 @@ def withdraw(db: Database, no: int) -> None:
             connection.execute(_BECOME, {"of_no": no, "new_state": "gone"})
 
     db.write(work)
+
+
+def rows(db: Database) -> list[StoreRow]:
+    """Every store, also those that are gone; not the spools."""
+    with db.read() as connection:
+        return [StoreRow(*row) for row in connection.execute(_ALL)]
 
 
 def find(db: Database, no: int) -> StoreRow | None:

@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.pack import PackContents, read_pack
+from tgdav.blocks.payload import CLEAR_ID
 from tgdav.blocks.seal import Sealer
 from tgdav.errors import BlockDamaged, PackDamaged
 
@@ -37,6 +38,8 @@ def examine(read: Read, size: int, keys: Keys, sealer: Sealer) -> Examined:
     try:
         for entry in contents.entries:
             run.skip(entry.offset - run.position)
+            if entry.block_id == CLEAR_ID:
+                continue
             chunk = sealer.open(entry.block_id, run.take(entry.sealed_size))
             if len(chunk) != entry.size:
                 raise PackDamaged(f"a block of {len(chunk)} bytes that should have {entry.size}")

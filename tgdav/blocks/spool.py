@@ -50,13 +50,19 @@ class Spool:
         self._drive = drive
         self._unrecorded: set[bytes] = set()
 
-    def open_pack(self, position: int = 0) -> "OpenPack":
+    def open_pack(self, position: int = 0, kind: str = "pack") -> "OpenPack":
         """A new pack to fill; `position` is the journal's, if some rides along."""
         no, pack_id = self.numbers.take()[0], secrets.token_bytes(16)
         self._unrecorded.add(pack_id)
         try:
             return OpenPack(
-                self, self._keys, self._drive, no=no, pack_id=pack_id, position=position
+                self,
+                self._keys,
+                self._drive,
+                no=no,
+                pack_id=pack_id,
+                position=position,
+                kind=kind,
             )
         except BaseException:
             self.let_go(pack_id)
@@ -93,11 +99,19 @@ class OpenPack:
     """A pack being filled; used by one thread at a time. End it by `keep` or `abandon`."""
 
     def __init__(
-        self, spool: Spool, keys: Keys, drive: Drive, *, no: int, pack_id: bytes, position: int
+        self,
+        spool: Spool,
+        keys: Keys,
+        drive: Drive,
+        *,
+        no: int,
+        pack_id: bytes,
+        position: int,
+        kind: str,
     ) -> None:
         self.no = no
         self._pack_id = pack_id
-        self._caption = caption(self._pack_id, drive.drive_id, position=position)
+        self._caption = caption(self._pack_id, drive.drive_id, kind, position, drive.epoch)
         self._spool = spool
         self._blocks: list[NewBlock] = []
         self._stack = ExitStack()

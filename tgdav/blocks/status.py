@@ -12,7 +12,7 @@ _BLOCKS = select(
     func.coalesce(func.sum(blocks.c.size), 0),
     func.coalesce(func.sum(blocks.c.sealed_size), 0),
 )
-_PACKS = select(func.count()).select_from(packs)
+_PACKS = select(func.count()).select_from(packs).where(packs.c.kind == "pack")
 _in_spool = (
     select(replicas.c.pack)
     .join(stores, stores.c.no == replicas.c.store)

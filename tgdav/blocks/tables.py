@@ -36,6 +36,19 @@ drive = Table(
     Column("chunk_average", Integer, nullable=False),
     Column("chunk_max", Integer, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+    # Where later epochs began, as JSON: [[epoch, the journal number before it, mark], ...]
+    Column("epochs", Text, nullable=False, server_default="[]"),
+    Column("head", BigInteger),  # the pack that is the newest head; null: none was made
+    Column("head_told", String(64), nullable=False, server_default=""),  # digest of what it says
+)
+
+# Why nothing may be changed: the stores know a newer state. No row: all is well. A table of
+# its own, as each save asks for it: what writes the drive's row shall not be in their way.
+behind = Table(
+    "behind",
+    metadata,
+    Column("no", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("why", Text, nullable=False),
 )
 
 # The next free number of each kind; processes take ranges of it (`numbers`).
@@ -83,9 +96,49 @@ packs = Table(
     Column("no", NUMBER, primary_key=True, autoincrement=False),
     Column("pack_id", LargeBinary(16), nullable=False, unique=True),  # random; the store's name
     Column("size", BigInteger, nullable=False),  # bytes of the whole pack
-    Column("digest", LargeBinary(32), nullable=False),  # BLAKE3 of the whole pack
+    # BLAKE3 of the whole pack; b"" if it was recovered and not yet read as a whole.
+    Column("digest", LargeBinary(32), nullable=False),
     Column("caption", String(200), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+    # What the caption says: "pack", "snapshot" or "head"; only the first have blocks.
+    Column("kind", String(16), nullable=False, server_default="pack"),
+    Column("epoch", Integer, nullable=False, server_default="1"),
+    Column("position", BigInteger, nullable=False, server_default="0"),  # the journal's, or 0
+    Index(None, "kind", "position"),
+)
+
+# Packs that are parts of snapshots. A snapshot is complete when it has its last part; one
+# that a crash has torn never gets it, and goes when the next is taken.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("pack", ForeignKey("packs.no"), primary_key=True, autoincrement=False),
+    Column("snapshot_id", LargeBinary(16), nullable=False),
+    Column("part", Integer, nullable=False),  # from 0
+    Column("is_last", Boolean, nullable=False),
+)
+
+# A recovery that is under way: one row, gone when the drive's own is written.
+recovery = Table(
+    "recovery",
+    metadata,
+    Column("no", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("drive_id", LargeBinary(16), nullable=False),
+    Column("stage", String(16), nullable=False),  # "list", "index", "snapshot", "journal"
+    Column("snapshot_id", LargeBinary(16)),  # that is being loaded, or was
+    Column("chunks", Integer, nullable=False),  # of it that were loaded
+    Column("journal", BigInteger, nullable=False),  # the last number that was replayed
+)
+
+# What a recovery has read of packs beside their blocks; empty otherwise.
+found = Table(
+    "found",
+    metadata,
+    Column("pack", ForeignKey("packs.no"), primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),
+    Column("after", BigInteger),  # the journal in it follows this number; null: it has none
+    Column("last", BigInteger),  # and ends with this
+    Column("trouble", Text, nullable=False),  # "": it was read; else why it could not be
 )
 
 # A pack kept by a store. It is recorded after the store has it, never before.
@@ -257,11 +310,13 @@ uptime = Table(
 
 __all__ = [
     "accounts",
+    "behind",
     "blocks",
     "channels",
     "condemned",
     "data_centre_keys",
     "drive",
+    "found",
     "holds",
     "intents",
     "jobs",
@@ -270,7 +325,9 @@ __all__ = [
     "numbers",
     "packed",
     "packs",
+    "recovery",
     "replicas",
+    "snapshots",
     "staged",
     "stores",
     "uptime",

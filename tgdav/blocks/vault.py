@@ -19,6 +19,7 @@ from tgdav.blocks.cache import BlockCache
 from tgdav.blocks.draft import Draft
 from tgdav.blocks.drive import Drive
 from tgdav.blocks.flush import Flusher
+from tgdav.blocks.horizon import LOOK_EVERY_S
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.packing import JournalSource, no_journal
@@ -53,6 +54,8 @@ __all__ = [
 
 LOG = logging.getLogger(__name__)
 
+LOOK_S = 5.0
+"""How long a start waits for the stores to say what they know."""
 SEALING_THREADS = 6
 """As many as the bench has usual batches for; some wait for the disk."""
 KEEPING_THREADS = 4
@@ -114,15 +117,22 @@ class Vault:
         self._flusher = Flusher(self._workshop, journal)
         self._roster = Roster(db, pool, open_store, sizes.refresh_s) if open_store else None
         self._refreshing = Rounds("stores", self.refresh, sizes.refresh_s)
+        self._looking = Rounds("horizon", self._look, LOOK_EVERY_S)
         self._is_started = False
         pool.set(spool_no, spool, writable=False)
         pool.on_bad = self._suspect
 
+    @property
+    def workshop(self) -> Workshop:
+        """What maintenance shares with saves and reads."""
+        return self._workshop
+
     def writer(self, announced: int | None = None) -> BlockWriter:
         """A save of `announced` bytes, or of nobody knows how many.
 
-        Raises `StagingFull` at once if there is no room for any.
+        Raises `StagingFull` at once if there is no room for any, `StoresAhead`.
         """
+        self._flusher.horizon.require_good()
         self._workshop.backlog.require_room()
         reach_stores = self._flusher.reach_quorum if self._workshop.in_stores else None
         return BlockWriter(self._workshop, announced, reach_stores)
@@ -177,23 +187,39 @@ class Vault:
         """`roster.remove`: give up a store that holds nothing."""
         roster.remove(self._db, store, self._pool.copies)
 
+    def require_current(self) -> None:
+        """Raise `StoresAhead` if a store knows a newer state than the database."""
+        self._flusher.horizon.require()
+
+    def require_newest(self) -> None:
+        """As `require_current`, by a look at all that the stores have now: before deleting."""
+        self._flusher.horizon.look(None)
+
     def refresh(self) -> None:
         """Use the stores that the database names by now."""
         if self._roster:
             self._roster.refresh()
 
     def start(self) -> None:
-        """Flush by the clock from now on. In one process for each spool."""
+        """Flush by the clock from now on. In one process for each spool.
+
+        What the stores know is asked first; one that does not answer holds nothing up.
+        """
         self._is_started = True
+        looking = threading.Thread(target=self._look, name="first look", daemon=True)
+        looking.start()
+        looking.join(LOOK_S)
         self._flusher.start()
         self._refreshing.start()
+        self._looking.start()
 
     def close(self, grace_s: float = 10.0) -> None:
         """Stop; if it was started, flush what `grace_s` allows. Leave the rest for later.
 
         No save or read may be running. The pool and the database are their owners'.
         """
-        self._refreshing.close(grace_s)
+        for rounds in (self._refreshing, self._looking):
+            rounds.close(grace_s)
         if self._is_started:
             self._is_started = False
             flushing = threading.Thread(target=self._flush_last, name="last flush", daemon=True)
@@ -202,11 +228,6 @@ class Vault:
         self._flusher.close(grace_s)
         for threads in (self._sealing, self._keeping, self._transfers, self._distant):
             threads.shutdown(cancel_futures=True)
-
-    @property
-    def workshop(self) -> Workshop:
-        """What the jobs of maintenance work on."""
-        return self._workshop
 
     def status(self) -> VaultStatus:
         """Figures of the whole drive, and of this process's memory."""
@@ -218,6 +239,10 @@ class Vault:
         """Every store and what it keeps."""
         with self._db.read() as connection:
             return status.list_stores(connection)
+
+    def _look(self) -> None:
+        with contextlib.suppress(TgdavError):  # it is noted: what is kept is still read
+            self._flusher.horizon.look()
 
     def _flush_last(self) -> None:
         try:

@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from tgdav import app
+from tgdav.blocks.ledger import SqlLedger
 from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
 from tgdav.errors import AccountInUse, AccountUnknown
 from tgdav.stores.telegram.login import Login, by_phone, by_session, by_token, key_in
 from tgdav.stores.telegram.loop import EventLoop
+from tgdav.stores.telegram.network import Network
 
 LOGIN_S = 900.0
 """A person may take so long to find code and password."""
@@ -45,15 +47,13 @@ def add(folder: Path, phone: str | None, bot_token_stdin: bool, session_stdin: b
     with app.opened(folder, passphrase=ask_passphrase) as drive:
         network = drive.reach.network
         if session_stdin:
-            session = _line()
+            session = line()
             _require_new(drive, session)
-            no = _log_in(drive, by_session(network, session))
+            no = log_in(drive.ledger, by_session(network, session))
         elif bot_token_stdin:
-            no = _log_in(drive, by_token(network, _line()))
+            no = log_in(drive.ledger, by_token(network, line()))
         else:
-            phone = phone or click.prompt("Phone", err=True)
-            code, password = _ask("Code"), _ask("Password", hidden=True)
-            no = _log_in(drive, by_phone(network, phone, code, password))
+            no = log_in_by_phone(network, drive.ledger, phone)
     click.echo(f"account {no} added")
 
 
@@ -107,13 +107,18 @@ def remove(folder: Path, no: int, yes: bool) -> None:
     )
 
 
-def _log_in(drive: app.Drive, work: Coroutine[Any, Any, Login]) -> int:
+def log_in_by_phone(network: Network, ledger: SqlLedger, phone: str | None) -> int:
+    """Log a user in, and keep the login; what is not given is asked for."""
+    phone = phone or ask("Phone")()
+    code, password = ask("Code"), ask("Password", hidden=True)
+    return log_in(ledger, by_phone(network, phone, code, password))
+
+
+def log_in(ledger: SqlLedger, work: Coroutine[Any, Any, Login]) -> int:
     """Carry the login out, and keep it; the account's number."""
     with contextlib.closing(EventLoop()) as loop:
         login = loop.run(work, LOGIN_S)
-    return drive.ledger.add_account(
-        login.kind, login.user_id, login.label, login.session, login.premium
-    )
+    return ledger.add_account(login.kind, login.user_id, login.label, login.session, login.premium)
 
 
 def _require_new(drive: app.Drive, session: str) -> None:
@@ -141,17 +146,18 @@ def _print(accounts: list[dict[str, object]], as_json: bool) -> None:
         click.echo(f"{facts['no']}\t{facts['kind']}\t{facts['label']}\t{facts['state']}{trouble}")
 
 
-def _line() -> str:
+def line() -> str:
+    """The next line of standard input."""
     return sys.stdin.readline().strip()
 
 
-def _ask(what: str, *, hidden: bool = False) -> Callable[[], str]:
+def ask(what: str, *, hidden: bool = False) -> Callable[[], str]:
     """Asks for it on the terminal, or takes the next line of standard input."""
 
-    def ask() -> str:
+    def answer() -> str:
         if not sys.stdin.isatty():
-            return _line()
-        answer: str = click.prompt(what, hide_input=hidden, err=True)
-        return answer
+            return line()
+        typed: str = click.prompt(what, hide_input=hidden, err=True)
+        return typed
 
-    return ask
+    return answer

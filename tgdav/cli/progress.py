@@ -1,7 +1,8 @@
 """How far a job is, for a person who waits: on standard error, if that is a terminal."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -9,17 +10,30 @@ import click
 from tgdav.maintenance.course import Progress
 from tgdav.web.page import readable
 
+EVERY_S = 0.2
+
 
 @contextmanager
 def progress(what: str, *, in_bytes: bool = False) -> Iterator[Progress]:
     """Tell of `what` inside; a line that is written over, and gone in the end."""
-    if not sys.stderr.isatty():
-        yield lambda done, of: None
-        return
+    with progress_line(in_bytes=in_bytes) as tell:
+        yield lambda done, of: tell(what, done, of)
 
-    def tell(done: int, of: int) -> None:
-        amount = readable(done) if in_bytes else f"{done:,}" + (f" of {of:,}" if of else "")
-        click.echo(f"\r{what}: {amount}\033[K", err=True, nl=False)
+
+@contextmanager
+def progress_line(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """The same for work in stages: give one's name, how much is done, of how much (0: unknown)."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, of: None
+        return
+    due = 0.0
+
+    def tell(stage: str, done: int, of: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + EVERY_S
+            amount = readable(done) if in_bytes else f"{done:,}" + (f" of {of:,}" if of else "")
+            click.echo(f"\r{stage}: {amount}\033[K", err=True, nl=False)
 
     try:
         yield tell

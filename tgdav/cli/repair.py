@@ -32,6 +32,8 @@ def command(folder: Path, dry_run: bool, no_scan: bool, as_json: bool) -> None:
         turn(drive.db) as check,
         progress("repair") as tell,
     ):
+        if not dry_run:
+            drive.vault.require_current()
         course = Course(progress=tell, go_on=check)
         scan = not no_scan
         done = repair(drive.vault.workshop, drive.scratch, course, scan=scan, dry_run=dry_run)

@@ -34,7 +34,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"staged          {readable(int(facts['staged_bytes'])):>12}   small saves, only here yet",
         f"spool           {readable(int(facts['spool_bytes'])):>12}   packs, only here yet",
         f"oldest waiting  {waiting:>10,.0f} s",
+        f"recoverable     {facts['recoverable_age_s']:>10,.0f} s   until then the stores have all",
+        f"snapshot        {_age(facts['snapshot_age_s'])}",
         f"memory          {readable(int(facts['memory_bytes'])):>12}",
+        *([f"READ-ONLY: {facts['read_only']}"] if facts["read_only"] else []),
         *map(_account, facts["accounts"]),
         *map(_channel, facts["channels"]),
     ]
@@ -56,3 +59,7 @@ def _channel(channel: dict[str, Any]) -> str:
         f"channel {channel['no']:<7} {channel['state']:>12}   {channel['title']}; "
         f"{channel['messages']:,} messages, room for {channel['room']:,}"
     )
+
+
+def _age(seconds: float | None) -> str:
+    return "      none yet" if seconds is None else f"{seconds:>10,.0f} s   ago"

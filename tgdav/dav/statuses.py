@@ -71,6 +71,7 @@ TABLE: dict[type[BaseException], _Row] = {
     errors.DiskFull: _Row(507, "the disk of the server is full"),
     errors.StoreError: _Row(503, "a store does not answer", retry_after_s=30),
     errors.ContentLost: _Row(503, "a store does not have the content", retry_after_s=60),
+    errors.StoresAhead: _Row(503, "read-only until the operator has recovered the drive"),
     errors.Failed: _Row(500, "the server needs its operator"),
 }
 """An error that is not here is answered like the nearest of its bases that is."""

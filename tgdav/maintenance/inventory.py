@@ -78,7 +78,8 @@ class Inventory:
             if said is None or said.drive_id != self._workshop.drive.drive_id:
                 self.foreign += 1
             else:
-                self.newest = max(self.newest, said.position)
+                if said.epoch >= self._workshop.drive.epoch:  # else a history that was left
+                    self.newest = max(self.newest, said.position)
                 yield listed, said
 
     def _looked_up(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tgdav.blocks import snapshots
 from tgdav.blocks.workshop import Workshop
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.expire import expire
@@ -53,11 +54,29 @@ def jobs(workshop: Workshop, scratch: Path, plan: Plan) -> tuple[Job, ...]:
     return tuple(job for job in table if job.every_s)
 
 
-def clearing(workshop: Workshop, trash: Trash, keeping: Keeping) -> tuple[Job, ...]:
-    """The jobs that drop what is no longer named."""
+def only_if(require: Callable[[], None], job: Job) -> Job:
+    """The job, which does nothing where `require` raises."""
+
+    def run(course: Course) -> Mapping[str, Any]:
+        require()
+        return job.run(course)
+
+    return job._replace(run=run)
+
+
+def clearing(
+    workshop: Workshop,
+    trash: Trash,
+    keeping: Keeping,
+    require_current: Callable[[], None] = lambda: None,
+) -> tuple[Job, ...]:
+    """The jobs that drop what is no longer named.
+
+    `require_current` raises where the stores know more than this database.
+    """
     table = (
         Job("expire", keeping.expire_every_s, lambda c: expired(workshop, trash, keeping, c)),
-        Job("gc", keeping.gc_every_s, lambda c: collected(workshop, keeping, c)),
+        Job("gc", keeping.gc_every_s, lambda c: collected(workshop, keeping, require_current, c)),
     )
     return tuple(job for job in table if job.every_s)
 
@@ -88,10 +107,22 @@ def expired(
     )
 
 
-def collected(workshop: Workshop, keeping: Keeping, course: Course) -> Mapping[str, Any]:
+def collected(
+    workshop: Workshop, keeping: Keeping, require_current: Callable[[], None], course: Course
+) -> Mapping[str, Any]:
     """Collect garbage, within the allowance; gc takes the turn by itself."""
-    graces = keeping.graces
-    return asdict(gc(workshop, course.step, graces=graces, dry=False, spend=course.spend))
+    with workshop.db.read() as connection:
+        floor = snapshots.needed_since(connection)
+    done = gc(
+        workshop,
+        course.step,
+        graces=keeping.graces,
+        dry=False,
+        floor=floor,
+        spend=course.spend,
+        require_current=require_current,
+    )
+    return asdict(done)
 
 
 def tally(findings: Iterable[Finding]) -> dict[str, int]:

@@ -9,9 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Connection
 
 from tgdav.blocks import holdings, index
-from tgdav.blocks.holdings import Unverified
+from tgdav.blocks.holdings import NO_DIGEST, Unverified
 from tgdav.blocks.soundness import examine
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import Busy, PackDamaged, ReplicaMissing, StoreError
@@ -83,7 +86,7 @@ class _Scrub:
         self._course.step(self._found.bytes)
         replica = unverified.replica
         try:
-            read_whole(self._workshop, self._course, unverified)
+            digest = read_whole(self._workshop, self._course, unverified)
         except (PackDamaged, ReplicaMissing):
             self._note_bad(unverified)
         except (StoreError, Busy):
@@ -93,7 +96,9 @@ class _Scrub:
         else:
             # A clock that was set back must not have it read again in this run.
             at_ns = max(self._clock(), before_ns)
-            self._workshop.db.write(lambda c: holdings.note_verified(c, replica, at_ns))
+            self._workshop.db.write(
+                partial(_note_sound, unverified=unverified, digest=digest, at_ns=at_ns)
+            )
             self._failures[replica.store] = 0
             self._found.replicas += 1
             self._found.bytes += unverified.size
@@ -108,9 +113,15 @@ class _Scrub:
                 found.bad.append((unverified.pack, replica.store))
 
 
-def read_whole(workshop: Workshop, course: Course, unverified: Unverified) -> None:
+def _note_sound(connection: Connection, unverified: Unverified, digest: bytes, at_ns: int) -> None:
+    holdings.note_verified(connection, unverified.replica, at_ns)
+    holdings.note_digest(connection, unverified.pack, digest)
+
+
+def read_whole(workshop: Workshop, course: Course, unverified: Unverified) -> bytes:
     """Raise `PackDamaged` unless the replica is its pack, and each of its blocks opens.
 
+    Returns the pack's digest; one that was recovered may have had none yet.
     Raises what `Store.read` does, `Stopped`.
     """
     store, locator = workshop.pool.store(unverified.replica.store), unverified.replica.locator
@@ -120,5 +131,6 @@ def read_whole(workshop: Workshop, course: Course, unverified: Unverified) -> No
         return store.read(locator, offset, size)
 
     examined = examine(read, unverified.size, workshop.keys, workshop.sealer)
-    if examined.digest != unverified.digest:
+    if unverified.digest not in (NO_DIGEST, examined.digest):
         raise PackDamaged(f"{locator}: other bytes than were kept")
+    return examined.digest

@@ -207,6 +207,11 @@ class StorePool:
                 self.on_bad(replica, error)
         raise _summed_up(failures)
 
+    def writable(self) -> list[int]:
+        """Numbers of the stores that take packs."""
+        with self._lock:
+            return sorted(self._writable)
+
     def _candidates(self, present: Collection[int]) -> list[tuple[int, Store]]:
         with self._lock:
             return [(no, self._stores[no]) for no in sorted(self._writable) if no not in present]

@@ -32,9 +32,15 @@ class Basket:
         Its locks are gone already. Raises `DeletionStopped`.
         """
         self.guard.count(connection, user, node.no)
-        row = {"no": self.entry, "node": node.no, "path": "/" + "/".join(path)}
-        row |= {"parent": node.parent, "user": user, "forgotten": False}
-        deleted_ns = time.time_ns() // SECOND_NS * SECOND_NS
-        connection.execute(_ENTER, row | {"deleted_ns": deleted_ns})
-        subtrees.throw_away(connection, node.no, self.entry)
+        throw(connection, self.entry, node, path, user, time.time_ns())
         return self.entry
+
+
+def throw(
+    connection: Connection, entry: int, node: Node, path: Path, user: str, at_ns: int
+) -> None:
+    """Make the node, with all below, the entry of this number; the guard is not asked."""
+    row = {"no": entry, "node": node.no, "path": "/" + "/".join(path)}
+    row |= {"parent": node.parent, "user": user, "forgotten": False}
+    connection.execute(_ENTER, row | {"deleted_ns": at_ns // SECOND_NS * SECOND_NS})
+    subtrees.throw_away(connection, node.no, entry, at_ns)

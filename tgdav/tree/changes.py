@@ -116,7 +116,9 @@ def delete(
         _require_removal(connection, chain, permit)
         locks.drop_subtree(connection, node.no)
     entry = basket.take(connection, node, path, permit.user)
-    journal.append(connection, {"did": "delete", "node": node.no, "trash": entry})
+    journal.append(
+        connection, {"did": "delete", "node": node.no, "trash": entry, "user": permit.user}
+    )
 
 
 def move(
@@ -151,7 +153,10 @@ def move(
     connection.execute(_MOVE, {"of_node": way.node.no, "new_parent": parent, "new_name": way.name})
     entry = _succeed(connection, way, way.node, permit, basket)
     moved = journal.told(way.node._replace(parent=parent, name=way.name), "parent", "name")
-    journal.append(connection, {"did": "move", **moved, "over": way.over_no, "trash": entry})
+    journal.append(
+        connection,
+        {"did": "move", **moved, "over": way.over_no, "trash": entry, "user": permit.user},
+    )
     return way.over is None
 
 
@@ -190,7 +195,8 @@ def copy(
     subtrees.copy_all(connection, way.node.no, made, deep=deep)
     entry = _succeed(connection, way, made, permit, basket)
     told = journal.told(made, "parent", "name", "owner", "created_ns")
-    told |= {"source": way.node.no, "deep": deep, "over": way.over_no, "trash": entry}
+    told |= {"source": way.node.no, "deep": deep, "over": way.over_no}
+    told |= {"trash": entry, "user": permit.user}
     journal.append(connection, {"did": "copy", **told})
     return way.over is None
 
@@ -260,7 +266,7 @@ def _succeed(
         locks.drop_subtree(connection, over.no)
     if over.is_directory or node.is_directory:
         return basket.take(connection, over, way.target, permit.user)
-    history.hand_down(connection, over, node)
+    history.hand_down(connection, over, node, time.time_ns())
     subtrees.delete_alone(connection, over.no)
     return None
 

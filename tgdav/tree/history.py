@@ -120,27 +120,25 @@ class History:
         return self._db.write(work)
 
 
-def supersede(connection: Connection, old: Node) -> None:
+def supersede(connection: Connection, old: Node, at_ns: int) -> None:
     """Let go of the version that the file `old` has; another one takes its place."""
-    now_ns = time.time_ns()
-    _RETIRE.run(connection, {"version": old.version, "retired_ns": now_ns})
+    _RETIRE.run(connection, {"version": old.version, "retired_ns": at_ns})
     if old.size:
-        _keep(connection, old.no, old, now_ns)
+        _keep(connection, old.no, old, at_ns)
 
 
-def hand_down(connection: Connection, over: Node, node: Node) -> None:
+def hand_down(connection: Connection, over: Node, node: Node, at_ns: int) -> None:
     """Let the file `node` have the past of the file whose place it takes."""
     connection.execute(_HAND_DOWN, {"new_node": node.no, "of_node": over.no})
     connection.execute(_FORGET, {"of_node": over.no})
-    now_ns = time.time_ns()
-    _RETIRE.run(connection, {"version": over.version, "retired_ns": now_ns})
+    _RETIRE.run(connection, {"version": over.version, "retired_ns": at_ns})
     if over.size and over.version != node.version:
-        _keep(connection, node.no, over, now_ns)
+        _keep(connection, node.no, over, at_ns)
 
 
-def _keep(connection: Connection, node_no: int, old: Node, now_ns: int) -> None:
+def _keep(connection: Connection, node_no: int, old: Node, at_ns: int) -> None:
     row = {"node": node_no, "version": old.version, "owner": old.owner}
-    row |= {"created_ns": old.created_ns, "modified_ns": old.modified_ns, "retired_ns": now_ns}
+    row |= {"created_ns": old.created_ns, "modified_ns": old.modified_ns, "retired_ns": at_ns}
     _KEEP.run(connection, row)
 
 
@@ -171,11 +169,12 @@ def _revert(connection: Connection, node: Node, old: Node, number: int) -> Node:
         checksum=old.checksum,
         modified_ns=old.modified_ns,
     )
+    now_ns = time.time_ns()
     row = {"no": number, "etag": new.etag, "size": new.size, "checksum": new.checksum}
-    connection.execute(_ADD_VERSION, row | {"created_ns": time.time_ns()})
+    connection.execute(_ADD_VERSION, row | {"created_ns": now_ns})
     connection.execute(_SHARE, {"new_version": number, "of_version": old.version})
     nodes.set_version(connection, new)
-    supersede(connection, node)
+    supersede(connection, node, now_ns)
     told = journal.told(new, *(column for column in Node._fields if column != "no"))
     pieces = connection.execute(_PIECES, {"of_version": number})
     told["pieces"] = [(block_id.hex(), size, offset) for block_id, size, offset in pieces]

@@ -6,17 +6,31 @@ tree (which nodes a deletion takes, how a copy numbers its nodes) is not repeate
 """
 
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    bindparam,
+    case,
+    exc,
+    exists,
+    func,
+    insert,
+    null,
+    select,
+)
 
+from tgdav.blocks.tables import behind
+from tgdav.errors import StoresAhead
 from tgdav.prepared import Prepared
 from tgdav.tree.nodes import Node
 from tgdav.tree.tables import journal
 
 Change = Mapping[str, object]
-"""Always "did" and "node", the number of the node that it was done to; then
+"""Always "did" and, but for users, "node", the number of the node that it was done to; then
 
 * "make": "parent", "name", "owner", "created_ns", "modified_ns"
 * "save": the same, and "version" (its number), "etag", "size", "checksum", and "pieces",
@@ -24,18 +38,22 @@ Change = Mapping[str, object]
 * "splice": as "save"; the pieces replace what the version before had from "start" on,
   and zeros would be among them; "size" is that of the whole
 * "revert": as "save", with pieces of three: [block id, bytes, offset in the block]
-* "copy": "parent", "name", "owner", "created_ns", "source", "deep", "over" and "trash";
+* "copy": "parent", "name", "owner", "created_ns", "source", "deep", "over", "trash"
+  and "user";
   the source and (if deep) all below, in the order of their numbers, become "node" and
   those that follow it
-* "move": "parent", "name", "over", "trash"
-* "delete": "trash"; all below goes with it
+* "move": "parent", "name", "over", "trash", "user"
+* "delete": "trash", "user"; all below goes with it
 * "restore": "trash", "parent", "name": the entry's top is put there, all below as it was
 * "forget": no "node", but "trash", a list of entries, and "versions", a list of
   [node, version]: gone for good, with all old versions of the nodes of those entries
 * "touch": "created_ns", "modified_ns"
+* "user": "name", "password" (its hash), "read_only", "root", "quota", "created_ns"
+* "user gone": "name"
 * "properties": "set" (name to XML), "remove" (names), "created_ns", "modified_ns"
 
-"over" is the number of the node that had the name and went, with all below, or null.
+"user" is who did it. "over" is the number of the node that had the name and went, with
+all below, or null.
 "trash" is the number of the entry of the trash that keeps what went; null if nothing did,
 and where a file took a file's place: the version of that one, if it has any bytes, and its
 old versions are then old versions of "node". So is the version that a "save", "splice" or
@@ -47,7 +65,14 @@ PAGE_BYTES = 8 << 20
 
 _ADVISORY_LOCK = 7247
 _TAKE_TURN = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
-_APPEND = Prepared(insert(journal))
+# Whether anything may be changed is asked by the statement itself: it saves a round trip.
+_is_behind = exists().select_from(behind)
+_APPEND = Prepared(
+    insert(journal).values(
+        at_ns=case((_is_behind, null()), else_=bindparam("now_ns", type_=BigInteger)),
+        change=bindparam("told"),
+    )
+)
 _AFTER = (
     select(journal.c.no, journal.c.at_ns, journal.c.change)
     .where(journal.c.no > bindparam("after", type_=BigInteger))
@@ -64,12 +89,16 @@ def append(connection: Connection, change: Change) -> None:
     """Record the change as part of this transaction: as its last statement.
 
     From here to the commit no other process appends, so numbers are in the order of
-    commits and a reader that has seen one will see none before it appear.
+    commits and a reader that has seen one will see none before it appear. As every change
+    passes here, none happens that the stores are ahead of: raises `StoresAhead`.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(_TAKE_TURN)
     text = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
-    _APPEND.run(connection, {"at_ns": time.time_ns(), "change": text})
+    try:
+        _APPEND.run(connection, {"now_ns": time.time_ns(), "told": text})
+    except (sqlite3.IntegrityError, exc.IntegrityError) as error:
+        raise StoresAhead("the stores are ahead of the database; tgdav status says how") from error
 
 
 def unpacked(connection: Connection, after: int) -> tuple[int, bytes]:

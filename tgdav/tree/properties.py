@@ -95,7 +95,7 @@ class Properties:
             node = require_node(chain, path)
             require_change(connection, [each.no for each in chain], permit)
             node = set_times(connection, node, modified_ns, created_ns)
-            _replace(connection, node.no, values, remove)
+            replace(connection, node.no, values, remove)
             journal.append(connection, _change(node, values, remove))
             return node
 
@@ -121,9 +121,10 @@ def drop(connection: Connection, numbers: Select[int], values: Mapping[str, obje
     connection.execute(delete(properties).where(properties.c.node.in_(numbers)), values)
 
 
-def _replace(
+def replace(
     connection: Connection, node_no: int, values: Mapping[str, str], remove: Collection[str]
 ) -> None:
+    """Set `values`, remove the others named. Raises `LimitReached`."""
     touched = {*values, *remove}
     kept = {
         row.name: row.value

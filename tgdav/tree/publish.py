@@ -6,7 +6,7 @@ directory is held on to by its number: a save ends up where that is by then, or 
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -109,14 +109,14 @@ class Publication:
         """
         old = _look_again(connection, self.place, self.permit, self.check)
         start, size = self._fit(old)
-        new = self._next(old, size)
-        _add_version(connection, new)
+        new, now_ns = self._next(old, size), time.time_ns()
+        _add_version(connection, new, now_ns)
         if self.stretch is not None and old is not None and old.version is not None:
             stop = start + self.draft.size
             content.splice(connection, old.version, self.version_no, start, stop)
         adopted = self.vault.adopt(connection, self.draft)
         content.write(connection, self.version_no, adopted, start)
-        _name(connection, new, old)
+        _name(connection, new, old, now_ns)
         journal.append(connection, self._change(new, start))
         return new, old is None
 
@@ -144,6 +144,26 @@ class Publication:
         return {"did": "splice", "start": start, **told}
 
 
+def publish_again(
+    connection: Connection,
+    new: Node,
+    old: Node | None,
+    adopted: Sequence[tuple[int, int, int, int]],
+    start: int | None,
+    at_ns: int,
+) -> None:
+    """Make a save of then again that the journal tells of; `start` is None but for a splice.
+
+    The blocks of `adopted` (offset, size, block, offset in it) are recorded.
+    """
+    _add_version(connection, new, at_ns)
+    if start is not None and old is not None and old.version is not None:
+        stop = start + sum(size for _, size, _, _ in adopted)
+        content.splice(connection, old.version, _version(new), start, stop)
+    content.write(connection, _version(new), adopted, start or 0)
+    _name(connection, new, old, at_ns)
+
+
 def look(connection: Connection, path: Path, permit: Permit, check: Check | None) -> Place:
     """Where a save to the path would go, if it were published now.
 
@@ -163,8 +183,8 @@ def prepare_file(wiring: Wiring) -> PlaceFile:
 
     def place_file(connection: Connection, directory: Node, name: str, permit: Permit) -> Node:
         made = _new_file(Place(directory.no, name, None), node_no, version_no, permit.user)
-        _add_version(connection, made)
-        _name(connection, made, None)
+        _add_version(connection, made, time.time_ns())
+        nodes.add(connection, made)
         journal.append(connection, {"did": "save", **journal.told(made, *_TOLD), "pieces": []})
         return made
 
@@ -219,15 +239,20 @@ def _dated(node: Node, details: Details) -> Node:
     return node
 
 
-def _add_version(connection: Connection, node: Node) -> None:
+def _version(node: Node) -> int:
+    assert node.version is not None  # noqa: S101 - what is saved is a file
+    return node.version
+
+
+def _add_version(connection: Connection, node: Node, at_ns: int) -> None:
     values = {"no": node.version, "etag": node.etag, "size": node.size, "checksum": node.checksum}
-    _ADD_VERSION.run(connection, {**values, "created_ns": time.time_ns()})
+    _ADD_VERSION.run(connection, {**values, "created_ns": at_ns})
 
 
-def _name(connection: Connection, new: Node, old: Node | None) -> None:
+def _name(connection: Connection, new: Node, old: Node | None, at_ns: int) -> None:
     """Let the name have its new version, and keep the one that it had for a time."""
     if old is None:
         nodes.add(connection, new)
         return
     nodes.set_version(connection, new)
-    history.supersede(connection, old)
+    history.supersede(connection, old, at_ns)

@@ -4,7 +4,6 @@ However many nodes there are, none of them is brought here. Asks for no permit a
 lock: `changes` does that first.
 """
 
-import time
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -164,12 +163,12 @@ def height(connection: Connection, top: int) -> int:
     return connection.scalars(_HEIGHT, {"top": top}).one()
 
 
-def throw_away(connection: Connection, top: int, entry: int) -> None:
+def throw_away(connection: Connection, top: int, entry: int, at_ns: int) -> None:
     """Make the node and all below the content of an entry of the trash; retire their versions.
 
     Their properties go with them; their locks are gone already.
     """
-    values = {"top": top, "deep": True, "entry": entry, "now_ns": time.time_ns()}
+    values = {"top": top, "deep": True, "entry": entry, "now_ns": at_ns}
     connection.execute(_THROW, values)
     connection.execute(_THROW_PROPERTIES, values)
     properties.drop(connection, _IN_ENTRY, values)

@@ -184,6 +184,16 @@ journal = Table(
     sqlite_autoincrement=True,
 )
 
+# Versions that a recovery knows of and whose content never reached a store; empty otherwise.
+unsaved = Table(
+    "unsaved",
+    metadata,
+    Column("version", ForeignKey("versions.no"), primary_key=True, autoincrement=False),
+    Column("node", BigInteger, nullable=False),  # that was saved
+    Column("former", BigInteger),  # the version that it had before; null: it was new
+    Column("former_ns", BigInteger, nullable=False),  # its modified_ns then
+)
+
 __all__ = [
     "ROOT",
     "deletions",
@@ -197,6 +207,7 @@ __all__ = [
     "trash",
     "trashed",
     "trashed_properties",
+    "unsaved",
     "users",
     "versions",
 ]

@@ -4,7 +4,7 @@ An entry is what one deletion took. Its nodes keep their numbers, so their old v
 are theirs when they come back. What is kept here counts on nobody's quota.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -204,8 +204,7 @@ class Trash:
             told = {"before_ns": before_ns, "most": BATCH}
             found = [(row.node, row.version) for row in connection.execute(_OLD_VERSIONS, told)]
             if found:
-                rows = [{"of_node": node, "of_version": version} for node, version in found]
-                connection.execute(_FORGET_VERSION, rows)
+                forget_versions(connection, found)
                 journal.append(connection, {"did": "forget", "trash": [], "versions": found})
             return len(found)
 
@@ -228,6 +227,25 @@ def entries(connection: Connection, below: Path, after: tuple[int, int], limit: 
     return [Entry(*row) for row in connection.execute(_ENTRIES_BELOW, values)]
 
 
+def forget_entries(connection: Connection, numbers: Sequence[int]) -> None:
+    """Put these entries on their way out."""
+    for batch in index.batches(numbers):
+        connection.execute(_FORGET, {"entries": batch})
+
+
+def forget_versions(connection: Connection, old: Iterable[Sequence[int]]) -> None:
+    """Let go of these old versions, (node, version) each."""
+    rows = [{"of_node": node, "of_version": version} for node, version in old]
+    if rows:
+        connection.execute(_FORGET_VERSION, rows)
+
+
+def take_out(connection: Connection, no: int, directory: int, name: str) -> None:
+    """Give what is in the entry this place in the tree, which is free."""
+    subtrees.bring_back(connection, no, directory, name)
+    connection.execute(_DROP, {"entry": no})
+
+
 def _restore(connection: Connection, no: int, permit: Permit, to: Path | None) -> Path:
     entry = find(connection, no)
     if entry is None:
@@ -243,8 +261,7 @@ def _restore(connection: Connection, no: int, permit: Permit, to: Path | None) -
         raise LimitReached(f"a path has at most {DEPTH_LIMIT} names, not {depth}")
     if locks.are_kept(connection):
         locks.require_change(connection, [each.no for each in chain], permit)
-    subtrees.bring_back(connection, no, directory.no, name)
-    connection.execute(_DROP, {"entry": no})
+    take_out(connection, no, directory.no, name)
     told = {"node": entry.node, "trash": no, "parent": directory.no, "name": name}
     journal.append(connection, {"did": "restore", **told})
     return (*(each.name for each in chain[1:]), name)
@@ -272,6 +289,6 @@ def _place(connection: Connection, entry: Entry, to: Path | None) -> tuple[list[
 def _forget(connection: Connection, wanted: list[int]) -> int:
     found = list(connection.scalars(_KEPT, {"entries": wanted}))
     if found:
-        connection.execute(_FORGET, {"entries": found})
+        forget_entries(connection, found)
         journal.append(connection, {"did": "forget", "trash": found, "versions": []})
     return len(found)

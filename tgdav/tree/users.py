@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Delete, Row, Update, bindparam, delete, inser
 
 from tgdav.db import Database
 from tgdav.errors import NameRefused, PasswordRefused, UserExists, UserUnknown
+from tgdav.tree import journal
 from tgdav.tree.memo import Memo
 from tgdav.tree.paths import Path, parse
 from tgdav.tree.tables import locks, users
@@ -94,6 +95,7 @@ class Users:
             if connection.execute(_GET, {"of_name": user.name}).first():
                 raise UserExists(f"there is a user {user.name!r} already")
             connection.execute(_ADD, _columns(user))
+            _tell(connection, user)
 
         self._db.write(work)
         return user
@@ -101,7 +103,13 @@ class Users:
     def change_password(self, name: str, password: str) -> None:
         """From now on only `password` is right. Raises `PasswordRefused`, `UserUnknown`."""
         new_password = self._hash(password)
-        self._db.write(lambda c: _apply(c, _CHANGE_PASSWORD, name, new_password=new_password))
+
+        def work(connection: Connection) -> None:
+            _apply(connection, _CHANGE_PASSWORD, name, new_password=new_password)
+            row = connection.execute(_GET, {"of_name": _normal(name)}).one()
+            _tell(connection, _user(row))
+
+        self._db.write(work)
 
     def remove(self, name: str) -> None:
         """Remove the user with their locks; what they saved stays. Raises `UserUnknown`."""
@@ -109,6 +117,7 @@ class Users:
         def work(connection: Connection) -> None:
             _apply(connection, _REMOVE, name)
             connection.execute(_UNLOCK, {"of_name": _normal(name)})
+            journal.append(connection, {"did": "user gone", "name": _normal(name)})
 
         self._db.write(work)
 
@@ -157,6 +166,10 @@ def _apply(connection: Connection, statement: Update | Delete, name: str, **valu
     values["of_name"] = _normal(name)
     if not (_is_name(_normal(name)) and connection.execute(statement, values).rowcount):
         raise UserUnknown(f"there is no user {name!r}")
+
+
+def _tell(connection: Connection, user: User) -> None:
+    journal.append(connection, {"did": "user", **_columns(user)})
 
 
 def _secret(password: str) -> bytes:

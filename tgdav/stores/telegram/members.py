@@ -149,7 +149,7 @@ class Members:
         members = {no: chat for no, chat in seen.items() if chat is not None}
         if not members:
             raise StoreError(f"Telegram: no account is in channel {channel_id}")
-        posting = [chat for chat in members.values() if _may_post(chat)]
+        posting = [chat for chat in members.values() if may_post(chat)]
         if not posting:
             raise StoreError(f"Telegram: no account may post in channel {channel_id}")
         channel = await asyncio.to_thread(
@@ -167,7 +167,7 @@ class Members:
                 request = GetChannelsRequest([InputChannel(channel_id, 0)])
                 chats = (await account.ask(request)).chats
             else:
-                chats = [chat async for chat in _dialogs(account)]
+                chats = [chat async for chat in dialogs(account)]
         except Unanswered:
             return None
         wanted = (chat for chat in chats if chat.id == channel_id and isinstance(chat, Chat))
@@ -179,7 +179,7 @@ class Members:
         if account.is_bot:
             return 0  # a bot may say so: core.telegram.org/api/peers, "Zero access hash"
         if not channel.invite:
-            chats = [chat async for chat in _dialogs(account) if chat.id == channel.channel_id]
+            chats = [chat async for chat in dialogs(account) if chat.id == channel.channel_id]
             if not chats or isinstance(chats[0], ChannelForbidden):
                 raise Elsewhere(f"account {account.no} is not in channel {channel.no}")
             return int(chats[0].access_hash)
@@ -219,7 +219,7 @@ class Members:
         await asyncio.to_thread(self._ledger.keep_access_hash, account.no, channel.no, access_hash)
 
 
-async def _dialogs(account: Account) -> AsyncIterator[Any]:
+async def dialogs(account: Account) -> AsyncIterator[Any]:
     """Every chat that the account is in."""
     date, message, peer = None, 0, InputPeerEmpty()
     while True:
@@ -239,7 +239,8 @@ def _chat_in(answer: Any) -> Any:
     return updates.chats[0]
 
 
-def _may_post(chat: Any) -> bool:
+def may_post(chat: Any) -> bool:
+    """True if the account that sees the channel so may post there."""
     return bool(chat.creator or (chat.admin_rights and chat.admin_rights.post_messages))
 
 

@@ -24,6 +24,7 @@ from tgdav.stores.telegram.accounts import Accounts
 from tgdav.stores.telegram.channels import Channels
 from tgdav.stores.telegram.document import LARGEST_PACK, Found, Place, place_of
 from tgdav.stores.telegram.errors import Elsewhere, Ruled, Unanswered
+from tgdav.stores.telegram.finding import channels_with_packs
 from tgdav.stores.telegram.locations import PAGE, Locations
 from tgdav.stores.telegram.loop import EventLoop
 from tgdav.stores.telegram.members import Members
@@ -113,6 +114,13 @@ class Telegram:
         Raises `StoreError`, `DatabaseBusy`.
         """
         return self.run(self._accounts.check(), ASK_S)
+
+    def find(self) -> list[int]:
+        """Ids of channels in which packs are, of all where a user's account may post.
+
+        Raises `StoreError`, `StoreBusy`.
+        """
+        return self.run(channels_with_packs(self._accounts), ASK_S)
 
     @property
     def is_running(self) -> bool:
