@@ -113,6 +113,14 @@ class MemoryLedger:
             last = max(known.last_message, last_message)
             self._channels[channel] = replace(known, state=state, last_message=last)
 
+    def lose_channel(self, channel: int) -> None:
+        self.note_channel(channel, "lost", 0)
+
+    def owners(self, besides: int) -> list[int]:
+        with self._lock:
+            others = [c for c in self._channels.values() if c.store != besides]
+            return [c.owner for c in others if c.owner is not None and c.state != "lost"]
+
     def access_hash(self, account: int, channel: int) -> int | None:
         with self._lock:
             return self._hashes.get((account, channel))

@@ -53,6 +53,15 @@ _ROWS = (
         AND store IN (SELECT no FROM stores WHERE state = 'gone')
         """,
     ),
+    # Another login has access hashes of its own, so nothing is lost by forgetting these.
+    _Rows(
+        "account_dead",
+        """
+        SELECT account FROM memberships JOIN accounts ON accounts.no = memberships.account
+        WHERE accounts.state IN ('banned', 'logged out')
+        """,
+        "DELETE FROM memberships WHERE account IN ({page})",
+    ),
     _Rows(
         "version_without_name",
         """

@@ -141,6 +141,14 @@ class Ledger(Protocol):
         """Record how the channel is; `last_message` never goes down."""
         ...
 
+    def lose_channel(self, channel: int) -> None:
+        """The channel is out of reach for all: nothing that it held is relied on any more."""
+        ...
+
+    def owners(self, besides: int) -> list[int]:
+        """Who made the channels of the other stores: an account for each that is not lost."""
+        ...
+
     def access_hash(self, account: int, channel: int) -> int | None:
         """What this session addresses the channel by; None if it never saw it."""
         ...
@@ -158,6 +166,11 @@ class Ledger(Protocol):
     def forget_messages(self, channel: int, messages: list[int]) -> None:
         """These messages are gone: their intents say so, and are a generation later."""
         ...
+
+
+def locator_start(channel_id: int) -> str:
+    """How the locators of all that a channel holds begin, and no others in its store."""
+    return f"{channel_id}/"
 
 
 LEASE_S = 30.0

@@ -132,6 +132,11 @@ class Account:
         return self.condition.state == "active" and not self._is_away
 
     @property
+    def may_recover(self) -> bool:
+        """True if time alone makes it able to do what it cannot do now."""
+        return self.condition.state in ("active", "limited")
+
+    @property
     def in_flight_bytes(self) -> int:
         return sum(senders.in_flight_bytes for senders in self._senders.values())
 

@@ -58,6 +58,10 @@ RIGHTS = ChatAdminRights(
 """An admin may do all that the first one may, so that any of them can take its place."""
 
 
+class NotLetIn(Elsewhere):
+    """The account is not in the channel, and Telegram does not let it in."""
+
+
 class Members:
     """Of the store `store`: its first channel is called `title`, or is `channel_id`."""
 
@@ -90,11 +94,11 @@ class Members:
         return await self._make(f"{self._title or 'tgdav'} {number}")
 
     async def let_in(self, account: Account, channel: Channel) -> int:
-        """Have the account in the channel; its access hash. Raises `Elsewhere`."""
+        """Have the account in the channel; its access hash. Raises `NotLetIn`, `Elsewhere`."""
         try:
             access_hash = await self._join(account, channel)
         except Ruled as error:
-            raise Elsewhere(f"channel {channel.no}: {error}") from error
+            raise NotLetIn(f"channel {channel.no}: {error}") from error
         await self._keep(account, channel, access_hash)
         return access_hash
 
@@ -116,7 +120,10 @@ class Members:
     # ---- channels
 
     async def _make(self, title: str) -> Channel:
+        taken = await asyncio.to_thread(self._ledger.owners, self._store)
         users = [account for account in await self._accounts.writers() if not account.is_bot]
+        # Copies are to be in channels of different owners, as far as there are any.
+        users.sort(key=lambda account: taken.count(account.no))
         failure: Exception | None = None
         for account in users:
             try:
@@ -181,7 +188,7 @@ class Members:
         if not channel.invite:
             chats = [chat async for chat in _dialogs(account) if chat.id == channel.channel_id]
             if not chats or isinstance(chats[0], ChannelForbidden):
-                raise Elsewhere(f"account {account.no} is not in channel {channel.no}")
+                raise NotLetIn(f"account {account.no} is not in channel {channel.no}")
             return int(chats[0].access_hash)
         try:
             answer = await account.ask(ImportChatInviteRequest(channel.invite))

@@ -74,11 +74,14 @@ class Sending:
         """
         failures: dict[int, Elsewhere] = {}
         await self._channels.open()
+        channel: Channel | None = None
         while True:
             for intent in await self._intents(pack_id):
                 if place := await self._settle(intent, data, caption):
                     return place
-            channel = await self._channels.current()
+            before, channel = channel, await self._channels.current()
+            if before and before.no != channel.no:
+                failures.clear()  # they were about that one
             account = await self._writers.best(channel, failures)
             intent = _next(await self._intents(pack_id), pack_id, channel, account)
             try:

@@ -145,6 +145,7 @@ class TelegramStore:
         self._sending = Sending(accounts, ledger, channels, self._locations, writers, no)
         self._calls = Calls("the Telegram store")
         self._putting: dict[bytes, asyncio.Future[Place]] = {}
+        accounts.watch(channels.look)
 
     def open(self) -> None:
         """Have a channel: made, or found, if the store has none yet. Other calls do it, too.
@@ -191,11 +192,10 @@ class TelegramStore:
 
     def scan(self, *, newest_first: bool = True) -> Iterator[Listed]:
         with self._calls.one():
-            channels = self._run(self._reachable(), ASK_S)
-            tops = [self._run(self._top(channel), ASK_S) for channel in channels]
+            tops = self._run(self._tops(), ASK_S)
         pages = [
             (channel, range(start, min(start + PAGE, top + 1)))
-            for channel, top in zip(channels, tops, strict=True)
+            for channel, top in tops
             for start in reversed(range(1, top + 1, PAGE))
         ]
         for channel, messages in pages if newest_first else reversed(pages):
@@ -207,6 +207,8 @@ class TelegramStore:
 
     def close(self) -> None:
         self._calls.close()
+        with contextlib.suppress(ValueError):  # closed before
+            self._accounts.unwatch(self._channels.look)
         if self._telegram.is_running:
             with contextlib.suppress(StoreError, StoreBusy):
                 self._run(self._channels.close(), ASK_S)
@@ -265,9 +267,19 @@ class TelegramStore:
         found = await self._by_any(lambda a: self._locations.page(a, channel, asked))
         return [found[message] for message in sorted(found)]
 
-    async def _reachable(self) -> list[Channel]:
+    async def _tops(self) -> list[tuple[Channel, int]]:
+        """The channels that are there, newest first, and how far their messages go."""
         await self._channels.open()
-        return [channel for channel in self._channels.all() if channel.state != "lost"]
+        found = []
+        for each in self._channels.all():
+            with contextlib.suppress(ReplicaMissing):  # it is lost
+                channel = await self._channels.at(each.channel_id)
+                try:
+                    found.append((channel, await self._top(channel)))
+                except Unanswered:
+                    await self._channels.at(each.channel_id)
+                    raise
+        return found
 
     async def _top(self, channel: Channel) -> int:
         """The highest message id of the channel that is of any interest."""

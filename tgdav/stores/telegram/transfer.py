@@ -108,6 +108,7 @@ class Reading:
         return sorted(in_turn, key=lambda account: account.load(Direction.DOWN))
 
     async def _ask(self, account: Account, channel: Channel, message: int, window: Window) -> bytes:
+        is_lost = False
         for _ in range(LOOKS):
             found = await self._locations.find(account, channel, message)
             if window.offset + window.skip + window.size > found.size:
@@ -121,6 +122,7 @@ class Reading:
                 if error.action is Action.MIGRATE:
                     self._locations.move(account, channel, found, error.number)
                 elif error.action is Action.LOOK_UP:
+                    is_lost = error.is_about_the_file
                     self._locations.forget(account, channel, message)
                 else:
                     raise StoreError(f"Telegram: {error}") from error
@@ -132,4 +134,6 @@ class Reading:
             if window.skip == 0 and len(data) == window.size:
                 return data
             return data[window.skip : window.skip + window.size]
+        if is_lost:
+            raise ReplicaMissing(f"{message}: Telegram has the message, and its file no more")
         raise StoreError(f"Telegram: message {message} cannot be read: it moves on")
