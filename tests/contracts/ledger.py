@@ -113,6 +113,10 @@ class LedgerContract(ABC):
         assert ledger.channels(99) == []
         assert "hash" not in repr(first)
 
+    def test_each_store_has_a_mark_of_its_own(self, ledger: Ledger):
+        assert ledger.mark(STORE) == ledger.mark(STORE) != ledger.mark(OTHER_STORE)
+        assert ledger.mark(STORE).isascii()
+
     def test_a_channel_that_is_there_stays_as_it_is(self, ledger: Ledger):
         owner = self.add(ledger, 1001)
         made = ledger.add_channel(STORE, 7, "title", owner, "hash")

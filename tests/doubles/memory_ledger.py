@@ -1,6 +1,7 @@
 """A ledger in this process's memory: what a store may rely on at least."""
 
 import itertools
+import secrets
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ class MemoryLedger:
         self.others: set[int] = set()
         self.leased: set[int] = set()
         self.activity: dict[int, Counter[str]] = {}
+        self._word = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._accounts = {account.no: account for account in accounts}
         self._waits: dict[tuple[int, str], int] = {}
@@ -94,6 +96,9 @@ class MemoryLedger:
     def channels(self, store: int) -> list[Channel]:
         with self._lock:
             return [channel for channel in self._channels.values() if channel.store == store]
+
+    def mark(self, store: int) -> str:
+        return f"{self._word}-{store}"
 
     def add_channel(
         self, store: int, channel_id: int, title: str, owner: int | None, invite: str

@@ -123,12 +123,16 @@ class ChannelRows(Rows):
     def __init__(self, db: Database, keys: Keys) -> None:
         super().__init__(db, keys)
         self._channel_numbers = Numbers(db, "channel", 1)
+        self._keys = keys
 
     # ---- channels
 
     def channels(self, store: int) -> list[Channel]:
         with self._db.read() as connection:
             return self._channels(connection, store)
+
+    def mark(self, store: int) -> str:
+        return self._keys.derive(f"channels of store {store}")[:8].hex()
 
     def add_channel(
         self, store: int, channel_id: int, title: str, owner: int | None, invite: str

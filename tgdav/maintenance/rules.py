@@ -270,6 +270,16 @@ SHOULD = (
         """,
     ),
     Rule(
+        "intent_without_pack",
+        "something was to be sent to Telegram once, and is nowhere",
+        "{0} sends",
+        """
+        SELECT count(*) FROM intents WHERE message IS NULL
+        AND intended_ns < :now_ns - 86400000000000
+        AND pack_id NOT IN (SELECT pack_id FROM packs) HAVING count(*) > 0
+        """,
+    ),
+    Rule(
         "hold_expired",
         "blocks are held for a save that ended long ago",
         "{0} blocks",

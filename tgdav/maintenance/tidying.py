@@ -63,6 +63,15 @@ _ROWS = (
         "DELETE FROM memberships WHERE account IN ({page})",
     ),
     _Rows(
+        "intent_without_pack",
+        """
+        SELECT pack_id FROM intents WHERE message IS NULL
+        AND intended_ns < :now_ns - 86400000000000
+        AND pack_id NOT IN (SELECT pack_id FROM packs)
+        """,
+        "DELETE FROM intents WHERE pack_id IN ({page})",
+    ),
+    _Rows(
         "version_without_name",
         """
         SELECT no FROM versions

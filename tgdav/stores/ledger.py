@@ -131,6 +131,10 @@ class Ledger(Protocol):
         """The store's channels, in the order in which they were added."""
         ...
 
+    def mark(self, store: int) -> str:
+        """A word by which the store's channels are known, and no other store's of any drive."""
+        ...
+
     def add_channel(
         self, store: int, channel_id: int, title: str, owner: int | None, invite: str
     ) -> Channel:

@@ -1,12 +1,13 @@
 """Channels that are lost, found again, closed to all; and who is in them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.contracts.store import pack_id
 from tests.stores.telegram.rig import STORE, Rig, rigged
-from tests.stores.telegram.test_rows import SMALL, pair, until, warmed
+from tests.stores.telegram.test_rows import SMALL, pair, put_and_read, until, warmed
 from tests.telegram_server.process import TelegramServer
 from tgdav.errors import ReplicaMissing, StoreBusy, StoreError
 from tgdav.stores.base import Locator
@@ -159,3 +160,33 @@ def test_a_store_that_may_post_nowhere_makes_no_channels_without_end(rig: Rig):
         with pytest.raises((StoreBusy, StoreError)):
             store.put(pack_id(n), SMALL, "")
     assert len(states(rig)) == 2
+
+
+def test_a_channel_that_was_made_and_not_recorded_is_found_and_used(pair: Rig):
+    pair.ledger.add_channel = die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        pair.store()
+    pair.close()
+    del pair.ledger.add_channel
+    put_and_read(pair.store())
+    titles = [one["title"] for one in pair.server.control("channels") if mine(pair, one)]
+    assert titles == ["packs"]
+
+
+def test_the_unrecorded_channel_of_another_drive_is_left_alone(pair: Rig):
+    user = pair.user_ids[1]
+    made = pair.server.control("make_channel", account=user, title="packs")["id"]
+    put_and_read(pair.store())
+    assert channel_id(pair) != made
+
+
+class Killed(Exception):
+    pass
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
+def mine(rig: Rig, channel: dict[str, Any]) -> bool:
+    return channel["creator"] in rig.user_ids.values()

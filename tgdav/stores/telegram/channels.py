@@ -19,7 +19,7 @@ from tgdav.stores.ledger import Channel, ChannelState, Ledger
 from tgdav.stores.telegram.account import AWAY_S, Account
 from tgdav.stores.telegram.accounts import Accounts
 from tgdav.stores.telegram.errors import Action, Elsewhere, Ruled, Unanswered
-from tgdav.stores.telegram.members import Members, NotLetIn
+from tgdav.stores.telegram.members import Members, NotLetIn, may_post
 
 LOG = logging.getLogger(__name__)
 
@@ -215,14 +215,12 @@ class Channels:
                     await self.may_post(account, channel)
 
     async def _is_poster(self, account: Account, channel: Channel) -> bool:
-        chat = await self._seen(account, channel)
-        rights = getattr(chat, "admin_rights", None)
-        return bool(getattr(chat, "creator", False) or (rights and rights.post_messages))
+        return may_post(await self.seen(account, channel))
 
     async def _reaches(self, account: Account, channel: Channel) -> bool | None:
         """Whether the account can read the channel; None if that cannot be told now."""
         try:
-            return await self._seen(account, channel) is not None
+            return await self.seen(account, channel) is not None
         except NotLetIn:
             return False
         except Unanswered:
@@ -238,8 +236,11 @@ class Channels:
             self._peers[key] = InputChannel(channel.channel_id, access_hash)
         return self._peers[key]
 
-    async def _seen(self, account: Account, channel: Channel) -> Any:
-        """The channel as Telegram shows it to the account; None if it does not."""
+    async def seen(self, account: Account, channel: Channel) -> Any:
+        """The channel as Telegram shows it to the account; None if it does not.
+
+        Raises `NotLetIn`, `Elsewhere`.
+        """
         try:
             peer = await self._address(account, channel)
             answer = await account.ask(GetChannelsRequest([peer]))
