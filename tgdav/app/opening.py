@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tgdav.app import verifying
 from tgdav.app.drive import Drive, graces_of
 from tgdav.app.folder import CACHE, DATABASE, GATEWAY, SPOOL, Passphrase, load_keys, open_database
 from tgdav.app.reach import Reach
@@ -74,7 +75,7 @@ def opened(
         tree = Tree(db, vault, guard_share=settings.history.guard_share)
         if serving:
             vault.start()
-            _by_the_clock(stack, folder, settings, vault, tree)
+            _by_the_clock(stack, folder, settings, vault, tree, reached)
         yield Drive(folder, settings, db, vault, tree, ledger, reached)
 
 
@@ -112,18 +113,25 @@ def _vault(
 
 
 def _by_the_clock(
-    stack: contextlib.ExitStack, folder: Path, settings: Settings, vault: Vault, tree: Tree
+    stack: contextlib.ExitStack,
+    folder: Path,
+    settings: Settings,
+    vault: Vault,
+    tree: Tree,
+    reached: Reach,
 ) -> None:
     """Do what is done while the drive is served, until the stack is left."""
     beating = Rounds("uptime", Uptime(vault.workshop.db).beat, BEAT_S)
     stack.callback(beating.close, 1.0)
     beating.start()
-    schedule = _schedule(folder, settings, vault, tree)
+    schedule = _schedule(folder, settings, vault, tree, reached)
     schedule.start()
     stack.callback(schedule.close, settings.server.grace_s)
 
 
-def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Schedule":
+def _schedule(
+    folder: Path, settings: Settings, vault: Vault, tree: Tree, reached: Reach
+) -> "Schedule":
     """The jobs by the clock; none if a setting says so."""
     # A command that serves nothing need not wait for the code that keeps the drive sound.
     from tgdav.maintenance.jobs import Keeping, Plan, clearing, jobs  # noqa: PLC0415
@@ -139,6 +147,7 @@ def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Sc
     table = (
         *jobs(workshop, folder / SPOOL, plan),
         *clearing(workshop, tree.trash, keeping),
+        *verifying.job(wanted.verify_hours, workshop.db, vault, reached),
     )
     return Schedule(
         workshop.db,

@@ -37,6 +37,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"memory          {readable(int(facts['memory_bytes'])):>12}",
         *map(_account, facts["accounts"]),
         *map(_channel, facts["channels"]),
+        *facts["account_troubles"],
     ]
 
 

@@ -30,6 +30,7 @@ from tgdav.stores.telegram.members import Members
 from tgdav.stores.telegram.network import Network
 from tgdav.stores.telegram.sending import Sending
 from tgdav.stores.telegram.transfer import Reading
+from tgdav.stores.telegram.verifying import VerifiedChannel, Verifying
 from tgdav.stores.telegram.writers import Writers
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class Telegram:
             per_hour=paces.messages_per_hour,
             per_minute=paces.messages_per_minute,
         )
-        return TelegramStore(self, accounts, ledger, channels, writers, no)
+        return TelegramStore(self, accounts, ledger, channels, writers, no, paces.channel_messages)
 
     def start(self) -> EventLoop:
         """Take the accounts up, and connect them, before the first call."""
@@ -134,6 +135,7 @@ class TelegramStore:
         channels: Channels,
         writers: Writers,
         no: int,
+        limit: int,
     ) -> None:
         self.limits = Limits(LARGEST_PACK, CONCURRENCY, local=False)
         self._telegram = telegram
@@ -143,6 +145,15 @@ class TelegramStore:
         self._locations = Locations(channels)
         self._reading = Reading(accounts, self._locations)
         self._sending = Sending(accounts, ledger, channels, self._locations, writers, no)
+        self._verifying = Verifying(
+            accounts,
+            channels,
+            self._sending,
+            self._reading,
+            top=self._top,
+            delete=self._delete,
+            limit=limit,
+        )
         self._calls = Calls("the Telegram store")
         self._putting: dict[bytes, asyncio.Future[Place]] = {}
         accounts.watch(channels.look)
@@ -154,6 +165,11 @@ class TelegramStore:
         """
         with self._calls.one():
             self._run(self._channels.open(), ASK_S)
+
+    def verify(self) -> list[VerifiedChannel]:
+        """What the accounts can do in each channel, tried. Raises `StoreBusy`, `StoreError`."""
+        with self._calls.one():
+            return self._run(self._verifying.verify(), PUT_S)
 
     def put(self, pack_id: bytes, data: Buffer, caption: str) -> Locator:
         size = memoryview(data).nbytes

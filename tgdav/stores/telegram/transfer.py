@@ -83,6 +83,14 @@ class Reading:
             self._window(channel, message, window) for window in windows(offset, size)
         )
 
+    async def by(self, account: Account, channel: Channel, message: int, size: int) -> bytes:
+        """The first bytes of the pack, as this account and no other reads them.
+
+        Raises what `read` does; `size` is within one window.
+        """
+        (window,) = windows(0, size)
+        return await self._ask(account, channel, message, window)
+
     async def _require(self, channel: Channel, message: int, size: int) -> None:
         """See that the pack is there, and so long."""
         works = [
