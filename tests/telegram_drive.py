@@ -79,18 +79,22 @@ def telegram_drive(
     data: Path,
     *,
     users: int = 1,
+    copies: int = 1,
     cached: bool = False,
     variables: dict[str, str] | None = None,
     **telegram: object,
 ) -> Iterator[TelegramDrive]:
-    """A new drive that Telegram alone keeps; its process ends with the block."""
+    """A new drive that Telegram alone keeps, in a store for each copy; its process ends with it."""
     data.mkdir(parents=True)
-    (data / "tgdav.toml").write_text(settings(server, cached=cached, **telegram))
+    told = settings(server, cached=cached, **telegram) + f"[store]\ncopies = {copies}\n"
+    (data / "tgdav.toml").write_text(told)
     serving = Serving(data, **(variables or {})).start()
     try:
         command("user", "add", USER, "--password-stdin", data=data, stdin=PASSWORD)
         accounts = [add_account(server, data) for _ in range(users)]
-        command("store", "add", "telegram", "--create", "packs", data=data)
+        for copy in range(copies):
+            title = f"packs {copy}" if copy else "packs"
+            command("store", "add", "telegram", "--create", title, data=data)
         command("store", "drain", "1", data=data)
         yield TelegramDrive(serving, accounts)
     finally:

@@ -110,6 +110,9 @@ class MaintenanceSettings(Section):
     fsck_hours: float = Field(
         24.0, ge=0, description="hours between two comparisons with what the stores list; 0: never"
     )
+    verify_hours: float = Field(
+        24.0, ge=0, description="hours between two trials of accounts and channels; 0: never"
+    )
 
 
 class TelegramSettings(Section):

@@ -9,7 +9,7 @@ from tests.contracts.ledger import OTHER_STORE, STORE, LedgerContract, pack_id
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.leases import Leases
 from tgdav.blocks.ledger import SqlLedger
-from tgdav.blocks.tables import accounts, channels, data_centre_keys, stores
+from tgdav.blocks.tables import accounts, channels, data_centre_keys, packs, replicas, stores
 from tgdav.db import Database
 from tgdav.errors import DatabaseError
 from tgdav.stores.ledger import Activity, Intent, Ledger
@@ -184,6 +184,23 @@ def test_figures_are_of_the_day_and_messages_of_all_time(
     ledger.act(no, Activity(1 << 41, 0, 3, 0))
     assert figures(db, no) == (20_001, 1 << 41, 0, 5, 0)
     assert figures(db, other) == (0, 0, 0, 0, 0)
+
+
+def test_what_a_lost_channel_held_is_suspect_and_nothing_else(db: Database, ledger: SqlLedger):
+    channel = ledger.add_channel(STORE, 7, "title", None, "")
+    held = [(1, STORE, "7/1"), (2, STORE, "7/23"), (3, STORE, "77/1"), (1, OTHER_STORE, "7/1")]
+    told = {"digest": bytes(32), "caption": "", "size": 1, "created_ns": 0}
+    rows = [{"no": no, "pack_id": pack_id(no)} | told for no in (1, 2, 3)]
+    db.write(lambda c: c.execute(insert(packs), rows))
+    kept = [
+        {"pack": pack, "store": store, "locator": locator, "state": "sound", "verified_ns": 0}
+        for pack, store, locator in held
+    ]
+    db.write(lambda c: c.execute(insert(replicas), kept))
+    ledger.lose_channel(channel.no)
+    suspect = select(replicas.c.store, replicas.c.locator).where(replicas.c.state == "suspect")
+    with db.read() as connection:
+        assert sorted(map(tuple, connection.execute(suspect))) == [(STORE, "7/1"), (STORE, "7/23")]
 
 
 def test_a_channel_as_it_was_noted_by_another_process(db: Database, ledger: SqlLedger):

@@ -113,6 +113,10 @@ class LedgerContract(ABC):
         assert ledger.channels(99) == []
         assert "hash" not in repr(first)
 
+    def test_each_store_has_a_mark_of_its_own(self, ledger: Ledger):
+        assert ledger.mark(STORE) == ledger.mark(STORE) != ledger.mark(OTHER_STORE)
+        assert ledger.mark(STORE).isascii()
+
     def test_a_channel_that_is_there_stays_as_it_is(self, ledger: Ledger):
         owner = self.add(ledger, 1001)
         made = ledger.add_channel(STORE, 7, "title", owner, "hash")
@@ -126,6 +130,18 @@ class LedgerContract(ABC):
         ledger.note_channel(channel.no, "active", 50)
         ledger.note_channel(channel.no, "lost", 40)
         assert ledger.channels(STORE) == [replace(channel, state="lost", last_message=50)]
+
+    def test_owners_of_other_stores_are_told_until_their_channels_are_lost(self, ledger: Ledger):
+        first, second = self.add(ledger, 1001), self.add(ledger, 1002)
+        ledger.add_channel(STORE, 7, "title", first, "")
+        lost = ledger.add_channel(OTHER_STORE, 8, "title", first, "")
+        ledger.add_channel(OTHER_STORE, 9, "title", second, "")
+        ledger.add_channel(OTHER_STORE, 10, "a stranger's", None, "")
+        assert sorted(ledger.owners(STORE)) == [first, second]
+        assert ledger.owners(OTHER_STORE) == [first]
+        ledger.lose_channel(lost.no)
+        assert ledger.owners(STORE) == [second]
+        assert [c.state for c in ledger.channels(OTHER_STORE)] == ["lost", "active", "active"]
 
     def test_each_account_has_an_access_hash_of_its_own(self, ledger: Ledger):
         first, second = self.add(ledger, 1001), self.add(ledger, 1002)

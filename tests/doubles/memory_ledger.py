@@ -1,6 +1,7 @@
 """A ledger in this process's memory: what a store may rely on at least."""
 
 import itertools
+import secrets
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ class MemoryLedger:
         self.others: set[int] = set()
         self.leased: set[int] = set()
         self.activity: dict[int, Counter[str]] = {}
+        self._word = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._accounts = {account.no: account for account in accounts}
         self._waits: dict[tuple[int, str], int] = {}
@@ -95,6 +97,9 @@ class MemoryLedger:
         with self._lock:
             return [channel for channel in self._channels.values() if channel.store == store]
 
+    def mark(self, store: int) -> str:
+        return f"{self._word}-{store}"
+
     def add_channel(
         self, store: int, channel_id: int, title: str, owner: int | None, invite: str
     ) -> Channel:
@@ -112,6 +117,14 @@ class MemoryLedger:
             known = self._channels[channel]
             last = max(known.last_message, last_message)
             self._channels[channel] = replace(known, state=state, last_message=last)
+
+    def lose_channel(self, channel: int) -> None:
+        self.note_channel(channel, "lost", 0)
+
+    def owners(self, besides: int) -> list[int]:
+        with self._lock:
+            others = [c for c in self._channels.values() if c.store != besides]
+            return [c.owner for c in others if c.owner is not None and c.state != "lost"]
 
     def access_hash(self, account: int, channel: int) -> int | None:
         with self._lock:

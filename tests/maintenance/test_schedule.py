@@ -14,7 +14,7 @@ from tgdav.errors import Busy, StoreError
 from tgdav.maintenance import turn
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.jobs import Plan, jobs
-from tgdav.maintenance.schedule import Job, Schedule, last_runs
+from tgdav.maintenance.schedule import Job, Schedule, asked, last_runs
 
 HOUR_NS = 3600 * 10**9
 
@@ -159,6 +159,44 @@ def test_a_process_that_has_just_started_serves_first(rig: Rig) -> None:
     time.sleep(0.1)
     schedule.close(10)
     assert rig.ran == []
+
+
+def test_a_job_that_is_asked_for_runs_at_once(rig: Rig) -> None:
+    schedule = rig.gateway(rig.job("a"), rig.job("b"), tick_s=0.01, first_s=3600)
+    schedule.start()
+    try:
+        assert asked(rig.db, "a", 20).facts == {"done": 1}
+        assert asked(rig.db, "a", 20).facts == {"done": 2}
+    finally:
+        schedule.close(10)
+    assert rig.ran == ["a", "a"]
+
+
+def test_a_run_that_began_before_it_was_asked_for_is_not_taken(rig: Rig) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def run(_course: Course) -> Mapping[str, Any]:
+        begun.set()
+        assert go_on.wait(20)
+        rig.ran.append("a")
+        return {"done": len(rig.ran)}
+
+    schedule = rig.gateway(Job("a", 3600, run), tick_s=0.01, first_s=0)
+    schedule.start()
+    try:
+        assert begun.wait(10)
+        threading.Timer(0.5, go_on.set).start()
+        assert asked(rig.db, "a", 20).facts == {"done": 2}
+    finally:
+        schedule.close(10)
+
+
+def test_nobody_is_waited_for_who_does_no_jobs(rig: Rig) -> None:
+    with pytest.raises(Busy, match="are its jobs enabled"):
+        asked(rig.db, "a", 0.1)
+    turn.pause(rig.db, 60)
+    with pytest.raises(Busy, match="paused"):
+        asked(rig.db, "a", 20)
 
 
 # ---- the drive's own jobs

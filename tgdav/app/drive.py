@@ -1,21 +1,25 @@
 """A drive's rooms, wired: what the commands ask of them."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tgdav.app.folder import SPOOL, is_served, memory
 from tgdav.app.reach import Reach
+from tgdav.app.verifying import JOB, verified
 from tgdav.blocks import drive as drives
 from tgdav.blocks import reach, roster, snapshots
 from tgdav.blocks.ledger import SqlLedger
+from tgdav.blocks.reach import ChannelStatus
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import StoreBusy, StoreError, TgdavError
 from tgdav.maintenance import snapshot
 from tgdav.maintenance.expire import Expired, expire
 from tgdav.maintenance.gc import Collected, Graces, Step, gc
+from tgdav.maintenance.schedule import last_run
 from tgdav.maintenance.snapshot import Snapshots
 from tgdav.settings import Settings
 from tgdav.stores.directory import DirectoryStore
@@ -52,8 +56,10 @@ class Drive:
             channels = reach.list_channels(connection)
             sent = reach.messages_sent(connection)
         limit = self.settings.telegram.channel_messages
+        ran = last_run(self.db, JOB)
         return self._figures() | {
             "messages_sent": sent,
+            "account_troubles": ran.facts.get("troubles", []) if ran else [],
             "accounts": [asdict(account) for account in accounts],
             "channels": [
                 asdict(channel) | {"room": max(0, limit - channel.messages)} for channel in channels
@@ -133,6 +139,15 @@ class Drive:
         """Give up what was kept for its time. Raises what `maintenance.expire` does."""
         keep_s, grace_s = self.settings.history.keep_days * 86400, self.settings.gc.grace_s
         return expire(self.db, self.tree.trash, step, keep_s=keep_s, grace_s=grace_s)
+
+    def left_short(self, account: int) -> list[ChannelStatus]:
+        """The channels that would have fewer than two able accounts without this one."""
+        with self.db.read() as connection:
+            return reach.left_short(connection, account, 2)
+
+    def verify(self) -> Mapping[str, Any]:
+        """Try every account and channel, or have the server do it. Raises as `verified`."""
+        return verified(self.folder, self.db, self.vault, self.reach)
 
     def gc(self, step: Step, *, dry: bool, yes: bool = False) -> Collected:
         """Collect garbage, or only look. Raises what `maintenance.gc` does."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tgdav.app import verifying
 from tgdav.app.drive import Drive, graces_of
 from tgdav.app.folder import CACHE, DATABASE, GATEWAY, SPOOL, Passphrase, load_keys, open_database
 from tgdav.app.reach import Reach
@@ -79,7 +80,7 @@ def opened(
         snapshots = Snapshots(vault, db, partial(keyfile.wrapped_key, folder))
         if serving:
             vault.start()
-            _by_the_clock(stack, folder, settings, vault, tree, snapshots)
+            _by_the_clock(stack, folder, settings, vault, tree, snapshots, reached)
         yield Drive(folder, settings, db, vault, tree, ledger, reached, snapshots)
 
 
@@ -142,6 +143,7 @@ def _by_the_clock(
     vault: Vault,
     tree: Tree,
     snapshots: Snapshots,
+    reached: Reach,
 ) -> None:
     """Do what is done while the drive is served, until the stack is left."""
     beating = Rounds("uptime", Uptime(vault.workshop.db).beat, BEAT_S)
@@ -151,12 +153,14 @@ def _by_the_clock(
     taking = Rounds("snapshot", due, SNAPSHOT_EVERY_S)
     stack.callback(taking.close, settings.server.grace_s)
     taking.start()
-    schedule = _schedule(folder, settings, vault, tree)
+    schedule = _schedule(folder, settings, vault, tree, reached)
     schedule.start()
     stack.callback(schedule.close, settings.server.grace_s)
 
 
-def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Schedule":
+def _schedule(
+    folder: Path, settings: Settings, vault: Vault, tree: Tree, reached: Reach
+) -> "Schedule":
     """The jobs by the clock; none if a setting says so."""
     # A command that serves nothing need not wait for the code that keeps the drive sound.
     from tgdav.maintenance.jobs import Keeping, Plan, clearing, jobs, only_if  # noqa: PLC0415
@@ -172,6 +176,10 @@ def _schedule(folder: Path, settings: Settings, vault: Vault, tree: Tree) -> "Sc
     table = (
         *(only_if(vault.require_current, job) for job in jobs(workshop, folder / SPOOL, plan)),
         *clearing(workshop, tree.trash, keeping, vault.require_newest),
+        *(
+            only_if(vault.require_current, job)
+            for job in verifying.job(wanted.verify_hours, workshop.db, vault, reached)
+        ),
     )
     return Schedule(
         workshop.db,

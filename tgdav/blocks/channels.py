@@ -7,12 +7,13 @@ import time
 
 from sqlalchemy import Connection, bindparam, case, insert, select, update
 
+from tgdav.blocks import index
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.rows import Rows
-from tgdav.blocks.tables import channels, intents, memberships
+from tgdav.blocks.tables import channels, intents, memberships, replicas
 from tgdav.db import Database
-from tgdav.stores.ledger import Channel, ChannelState, Intent
+from tgdav.stores.ledger import Channel, ChannelState, Intent, locator_start
 
 _CHANNELS = (
     select(
@@ -39,6 +40,27 @@ _NOTE_CHANNEL = (
             else_=channels.c.last_message,
         ),
     )
+)
+
+_LOSE_CHANNEL = (
+    update(channels).where(channels.c.no == bindparam("of_channel")).values(state="lost")
+)
+_WHICH = select(channels.c.store, channels.c.channel_id).where(
+    channels.c.no == bindparam("of_channel")
+)
+_SUSPECT_ALL = (
+    update(replicas)
+    .where(
+        replicas.c.store == bindparam("of_store"),
+        replicas.c.locator.startswith(bindparam("start")),
+        replicas.c.state == index.SOUND,
+    )
+    .values(state=index.SUSPECT)
+)
+_OWNERS = select(channels.c.owner).where(
+    channels.c.store != bindparam("of_store"),
+    channels.c.state != "lost",
+    channels.c.owner.is_not(None),
 )
 
 _of_member = (
@@ -101,12 +123,16 @@ class ChannelRows(Rows):
     def __init__(self, db: Database, keys: Keys) -> None:
         super().__init__(db, keys)
         self._channel_numbers = Numbers(db, "channel", 1)
+        self._keys = keys
 
     # ---- channels
 
     def channels(self, store: int) -> list[Channel]:
         with self._db.read() as connection:
             return self._channels(connection, store)
+
+    def mark(self, store: int) -> str:
+        return self._keys.derive(f"channels of store {store}")[:8].hex()
 
     def add_channel(
         self, store: int, channel_id: int, title: str, owner: int | None, invite: str
@@ -128,6 +154,21 @@ class ChannelRows(Rows):
     def note_channel(self, channel: int, state: ChannelState, last_message: int) -> None:
         told = {"of_channel": channel, "new_state": state, "seen": last_message}
         self._change(_NOTE_CHANNEL, told)
+
+    def lose_channel(self, channel: int) -> None:
+        told = {"of_channel": channel}
+
+        def work(connection: Connection) -> None:
+            store, channel_id = connection.execute(_WHICH, told).one()
+            connection.execute(_LOSE_CHANNEL, told)
+            gone = {"of_store": store, "start": locator_start(channel_id)}
+            connection.execute(_SUSPECT_ALL, gone)
+
+        self._db.write(work)
+
+    def owners(self, besides: int) -> list[int]:
+        with self._db.read() as connection:
+            return list(connection.scalars(_OWNERS, {"of_store": besides}))
 
     def access_hash(self, account: int, channel: int) -> int | None:
         told = {"of_no": account, "of_channel": channel}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, func, select
 
 from tgdav.blocks.accounts import DAY_NS, lease_of
-from tgdav.blocks.tables import accounts, channels, leases, waits
+from tgdav.blocks.tables import accounts, channels, leases, memberships, waits
 
 _longest_wait_ns = (
     select(func.coalesce(func.max(waits.c.until_ns), 0))
@@ -20,6 +20,18 @@ _ACCOUNTS = (
 )
 _CHANNELS = select(channels).order_by(channels.c.no)
 _LEASED = select(leases.c.name).where(leases.c.until_ns > bindparam("now_ns"))
+_others = (
+    select(func.count())
+    .select_from(memberships.join(accounts, accounts.c.no == memberships.c.account))
+    .where(
+        memberships.c.channel == channels.c.no,
+        memberships.c.account != bindparam("of_account"),
+        accounts.c.session.is_not(None),
+        accounts.c.state.in_(["active", "limited"]),
+    )
+    .scalar_subquery()
+)
+_LEFT_SHORT = select(channels.c.no).where(channels.c.state != "lost", _others < bindparam("enough"))
 _SENT = select(func.coalesce(func.sum(accounts.c.messages), 0))
 
 
@@ -82,6 +94,13 @@ def list_channels(connection: Connection) -> list[ChannelStatus]:
         ChannelStatus(row.no, row.store, row.title, row.state, row.last_message)
         for row in connection.execute(_CHANNELS)
     ]
+
+
+def left_short(connection: Connection, account: int, enough: int) -> list[ChannelStatus]:
+    """The channels in which fewer than `enough` accounts are without this one."""
+    told = {"of_account": account, "enough": enough}
+    numbers = set(connection.scalars(_LEFT_SHORT, told))
+    return [channel for channel in list_channels(connection) if channel.no in numbers]
 
 
 def messages_sent(connection: Connection) -> int:

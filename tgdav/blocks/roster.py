@@ -42,6 +42,11 @@ _LIKE = select(stores.c.no).where(
     stores.c.settings == bindparam("of_settings"),
     stores.c.state != "gone",
 )
+_OF_KIND = (
+    select(stores.c.no)
+    .where(stores.c.kind == bindparam("of_kind"), stores.c.state != "gone")
+    .order_by(stores.c.no)
+)
 
 
 class StoreRow(NamedTuple):
@@ -179,6 +184,11 @@ def find(db: Database, no: int) -> StoreRow | None:
     with db.read() as connection:
         row = connection.execute(_ONE, {"of_no": no}).one_or_none()
     return row and StoreRow(*row)
+
+
+def of_kind(connection: Connection, kind: str) -> list[int]:
+    """The stores of this kind that are not gone, by number."""
+    return list(connection.scalars(_OF_KIND, {"of_kind": kind}))
 
 
 def _state(connection: Connection, no: int) -> str:

@@ -94,11 +94,19 @@ def check(folder: Path, no: int | None, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Remove it without asking.")
 @data_option
 def remove(folder: Path, no: int, yes: bool) -> None:
-    """Forget the login of account NO. What it sent stays, and is read by the others."""
+    """Forget the login of account NO. What it sent stays, and is read by the others.
+
+    Channels that fewer than two accounts are left in are named: one more loss is theirs.
+    """
     with app.opened(folder, passphrase=ask_passphrase) as drive:
         accounts = {facts["no"]: facts for facts in drive.facts()["accounts"]}
         if no not in accounts:
             raise AccountUnknown(f"there is no account {no}")
+        for channel in drive.left_short(no):
+            click.echo(
+                f"channel {channel.no} ({channel.title}) is left with fewer than two accounts",
+                err=True,
+            )
         if not yes:
             click.confirm(_warning(no, len(accounts)), abort=True, err=True)
         drive.ledger.remove_account(no)

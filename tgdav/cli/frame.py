@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS = (
     *("serve", "user", "account", "store", "key", "flush", "status"),
-    *("fsck", "scrub", "repair", "maintenance"),
+    *("fsck", "scrub", "repair", "verify", "maintenance"),
     *("gc", "trash", "versions", "snapshot", "recover"),
 )
 EX_DAMAGE, EX_REFUSED, EX_BUSY = 3, 65, 75

@@ -62,7 +62,7 @@ def resume(folder: Path) -> None:
 
 def _facts(ran: Ran) -> dict[str, Any]:
     ended_s_ago = None if ran.ended_ns is None else (time.time_ns() - ran.ended_ns) / 1e9
-    begun_s_ago = (time.time_ns() - ran.begun_ns) / 1e9
+    begun_s_ago = None if ran.is_asked else (time.time_ns() - ran.begun_ns) / 1e9
     return {
         "name": ran.name,
         "begun_s_ago": begun_s_ago,

@@ -40,6 +40,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         *([f"READ-ONLY: {facts['read_only']}"] if facts["read_only"] else []),
         *map(_account, facts["accounts"]),
         *map(_channel, facts["channels"]),
+        *facts["account_troubles"],
     ]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tgdav.blocks import holdings
 from tgdav.blocks.holdings import Kept, KnownPack
-from tgdav.blocks.index import batches
+from tgdav.blocks.index import SOUND, batches
 from tgdav.blocks.pack import Caption, parse_caption
 from tgdav.blocks.workshop import Workshop
 from tgdav.maintenance.course import Course
@@ -68,7 +68,8 @@ class Inventory:
         while page := self._page(after):
             after = page[-1].pack
             for kept in page:
-                if kept.pack not in self._seen:
+                # One that is suspect is a finding already.
+                if kept.pack not in self._seen and kept.state == SOUND:
                     self._course.step()
                     yield from self._asked(kept)
 

@@ -82,6 +82,7 @@ def repair(
     if scan:
         run.compare()
     run.mend(scratch, now_ns - int(settled_s * 1e9), thorough=scan)
+    run.settle_doubtful()
     return run.done
 
 
@@ -93,6 +94,8 @@ class _Repair:
         self._course = course
         self._dry_run = dry_run
         self.done = Repaired()
+        self._doubtful: list[Difference] = []
+        """Doubles of which none is whole yet: the first `MOST`."""
 
     def compare(self) -> None:
         """Have the rows say what the stores have."""
@@ -124,7 +127,10 @@ class _Repair:
             if row.state == "active":
                 self._record(difference)
         elif difference.kind == inventory.DOUBLE:
-            self._settle_double(store, difference)
+            self.done.doubles += 1
+            if not self._dry_run and not self._settle_double(store, difference):
+                self._doubtful.append(difference)
+                del self._doubtful[MOST:]
 
     def _suspect(self, difference: Difference) -> None:
         replica = Replica(difference.store, difference.listed.locator)
@@ -162,22 +168,31 @@ class _Repair:
 
         self._workshop.db.write(work)
 
-    def _settle_double(self, store: Store, difference: Difference) -> None:
+    def settle_doubtful(self) -> None:
+        """Settle the doubles whose packs were mended."""
+        for difference in self._doubtful:
+            self._course.step()
+            try:
+                self._settle_double(self._workshop.pool.store(difference.store), difference)
+            except (StoreError, Busy) as error:
+                self.done.trouble = f"store {difference.store}: {error}"
+
+    def _settle_double(self, store: Store, difference: Difference) -> bool:
         """Keep the recorded one of two replicas if it is whole, else the other if that is."""
-        self.done.doubles += 1
-        if self._dry_run:
-            return
         with self._workshop.db.read() as connection:
             held = holdings.held(connection, difference.pack)
         recorded = next((each for each in held if each.store == difference.store), None)
         other = Replica(difference.store, difference.listed.locator)
         if recorded is None or recorded.replica == other:
-            return
+            return True
         if self._is_whole(difference.pack, recorded.replica):
             store.delete([other.locator])
         elif self._is_whole(difference.pack, other):
             self._workshop.db.write(lambda c: index.record_replica(c, difference.pack, other))
             store.delete([recorded.locator])
+        else:
+            return False
+        return True
 
     def _is_whole(self, no: int, replica: Replica) -> bool:
         with self._workshop.db.read() as connection:

@@ -249,6 +249,37 @@ SHOULD = (
         """,
     ),
     Rule(
+        "channel_lost",
+        "a channel is out of reach for every account, and packs were in it",
+        "channel {0}, store {1}: {2} packs",
+        """
+        SELECT channels.no, channels.store, count(*) FROM channels
+        JOIN replicas ON replicas.store = channels.store
+        AND replicas.locator LIKE CAST(channels.channel_id AS VARCHAR(20)) || '/%'
+        WHERE channels.state = 'lost' GROUP BY channels.no, channels.store
+        """,
+    ),
+    Rule(
+        "account_dead",
+        "an account is banned or logged out, and counted as a member of channels",
+        "account {0}: {1}, {2} channels",
+        """
+        SELECT accounts.no, accounts.state, count(*) FROM accounts
+        JOIN memberships ON memberships.account = accounts.no
+        WHERE accounts.state IN ('banned', 'logged out') GROUP BY accounts.no, accounts.state
+        """,
+    ),
+    Rule(
+        "intent_without_pack",
+        "something was to be sent to Telegram once, and is nowhere",
+        "{0} sends",
+        """
+        SELECT count(*) FROM intents WHERE message IS NULL
+        AND intended_ns < :now_ns - 86400000000000
+        AND pack_id NOT IN (SELECT pack_id FROM packs) HAVING count(*) > 0
+        """,
+    ),
+    Rule(
         "hold_expired",
         "blocks are held for a save that ended long ago",
         "{0} blocks",

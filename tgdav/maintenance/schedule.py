@@ -26,6 +26,8 @@ SCHEDULE = "schedule"
 TICK_S = 5.0
 FIRST_S = 60.0
 """How long a process serves before it runs the first job."""
+ASKING_S = 0.25
+"""How often somebody looks who waits for a job."""
 LISTEN_S = 1.0
 """How often a running job is asked whether it was paused."""
 
@@ -35,6 +37,9 @@ _BEGIN_AGAIN = update(jobs).where(_named).values(begun_ns=bindparam("at_ns"), en
 _BEGIN = insert(jobs).values(
     name=bindparam("of_name"), begun_ns=bindparam("at_ns"), ended_ns=None, said="{}"
 )
+# A run that was asked for began at no time yet.
+_ASK_AGAIN = update(jobs).where(_named).values(begun_ns=0, ended_ns=None)
+_ASK = insert(jobs).values(name=bindparam("of_name"), begun_ns=0, ended_ns=None, said="{}")
 _END = update(jobs).where(_named).values(ended_ns=bindparam("at_ns"), said=bindparam("facts"))
 
 
@@ -58,6 +63,11 @@ class Ran(NamedTuple):
     ended_ns: int | None
     """None while it runs, or if its process died in it."""
     facts: dict[str, Any]
+
+    @property
+    def is_asked(self) -> bool:
+        """True if somebody asked for a run that has not begun."""
+        return self.begun_ns == 0
 
 
 class Schedule:
@@ -95,18 +105,19 @@ class Schedule:
         self._over.set()
         self._rounds.close(grace_s)
 
-    def run_due(self) -> list[str]:
+    def run_due(self, *, asked_only: bool = False) -> list[str]:
         """Run what is due now, unless it is another gateway's turn; the names of what ran.
 
         Raises `DatabaseBusy`.
         """
         ran: list[str] = []
-        if paused_s(self._db) or not any(map(self._is_due, self._table)):
+        is_due = self._is_asked if asked_only else self._is_due
+        if paused_s(self._db) or not any(map(is_due, self._table)):
             return ran
         try:
             with turn(self._db, SCHEDULE, self._gateway, self._lease_s) as check:
                 for job in self._table:
-                    if self._is_due(job):
+                    if is_due(job):
                         self._run(job, check)
                         ran.append(job.name)
         except (Busy, Stopped):
@@ -114,11 +125,14 @@ class Schedule:
         return ran
 
     def _round(self) -> None:
-        if time.monotonic() >= self._first:
-            self.run_due()
+        self.run_due(asked_only=time.monotonic() < self._first)
+
+    def _is_asked(self, job: Job) -> bool:
+        ran = last_run(self._db, job.name)
+        return ran is not None and ran.is_asked
 
     def _is_due(self, job: Job) -> bool:
-        ran = next((ran for ran in last_runs(self._db) if ran.name == job.name), None)
+        ran = last_run(self._db, job.name)
         if ran is None or ran.ended_ns is None:
             return True
         now = self._clock()
@@ -169,6 +183,42 @@ def last_runs(db: Database) -> list[Ran]:
     with db.read() as connection:
         rows = connection.execute(_LAST.order_by(jobs.c.name)).all()
     return [Ran(name, begun, ended, json.loads(said)) for name, begun, ended, said in rows]
+
+
+def last_run(db: Database, name: str) -> Ran | None:
+    """What is known of one job, if it ever ran or was asked for."""
+    return next((ran for ran in last_runs(db) if ran.name == name), None)
+
+
+def asked(db: Database, name: str, patience_s: float) -> Ran:
+    """Have a process that serves the drive run the job at once; how it went.
+
+    Raises `Busy` if none has done it after `patience_s`, or the jobs are paused.
+    """
+    if wait_s := paused_s(db):
+        raise Busy(
+            f"the jobs are paused for {wait_s:,.0f} s more: tgdav maintenance resume", wait_s
+        )
+    _ask(db, name)
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        ran = last_run(db, name)
+        if ran and ran.ended_ns is not None and ran.is_asked:
+            _ask(db, name)  # that run had begun before we asked
+        elif ran and ran.ended_ns is not None:
+            return ran
+        time.sleep(ASKING_S)
+    raise Busy(f"the server has not done it in {patience_s:.0f} s: are its jobs enabled?")
+
+
+def _ask(db: Database, name: str) -> None:
+    told = {"of_name": name}
+
+    def work(connection: Connection) -> None:
+        if not connection.execute(_ASK_AGAIN, told).rowcount:
+            connection.execute(_ASK, told)
+
+    db.write(work)
 
 
 def _begin(connection: Connection, name: str, at_ns: int) -> None:

@@ -53,6 +53,24 @@ _ROWS = (
         AND store IN (SELECT no FROM stores WHERE state = 'gone')
         """,
     ),
+    # Another login has access hashes of its own, so nothing is lost by forgetting these.
+    _Rows(
+        "account_dead",
+        """
+        SELECT account FROM memberships JOIN accounts ON accounts.no = memberships.account
+        WHERE accounts.state IN ('banned', 'logged out')
+        """,
+        "DELETE FROM memberships WHERE account IN ({page})",
+    ),
+    _Rows(
+        "intent_without_pack",
+        """
+        SELECT pack_id FROM intents WHERE message IS NULL
+        AND intended_ns < :now_ns - 86400000000000
+        AND pack_id NOT IN (SELECT pack_id FROM packs)
+        """,
+        "DELETE FROM intents WHERE pack_id IN ({page})",
+    ),
     _Rows(
         "version_without_name",
         """

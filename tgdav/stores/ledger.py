@@ -131,6 +131,10 @@ class Ledger(Protocol):
         """The store's channels, in the order in which they were added."""
         ...
 
+    def mark(self, store: int) -> str:
+        """A word by which the store's channels are known, and no other store's of any drive."""
+        ...
+
     def add_channel(
         self, store: int, channel_id: int, title: str, owner: int | None, invite: str
     ) -> Channel:
@@ -139,6 +143,14 @@ class Ledger(Protocol):
 
     def note_channel(self, channel: int, state: ChannelState, last_message: int) -> None:
         """Record how the channel is; `last_message` never goes down."""
+        ...
+
+    def lose_channel(self, channel: int) -> None:
+        """The channel is out of reach for all: nothing that it held is relied on any more."""
+        ...
+
+    def owners(self, besides: int) -> list[int]:
+        """Who made the channels of the other stores: an account for each that is not lost."""
         ...
 
     def access_hash(self, account: int, channel: int) -> int | None:
@@ -158,6 +170,11 @@ class Ledger(Protocol):
     def forget_messages(self, channel: int, messages: list[int]) -> None:
         """These messages are gone: their intents say so, and are a generation later."""
         ...
+
+
+def locator_start(channel_id: int) -> str:
+    """How the locators of all that a channel holds begin, and no others in its store."""
+    return f"{channel_id}/"
 
 
 LEASE_S = 30.0

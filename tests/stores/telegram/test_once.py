@@ -10,6 +10,7 @@ from tests.contracts.store import content, in_threads, pack_id
 from tests.stores.telegram.rig import Rig
 from tests.stores.telegram.test_rows import BIG, SMALL, pair, put_and_read, sent, until, warmed
 from tgdav.errors import StoreBusy, StoreError
+from tgdav.stores.telegram import sending
 from tgdav.stores.telegram.store import TelegramStore
 
 __all__ = ["pair"]
@@ -22,6 +23,41 @@ def test_a_lost_reply_is_asked_for_again(rig: Rig, times: int):
     rig.server.control("cut", method="messages.sendMedia", at="reply", byte=0, times=times)
     put_and_read(store)
     assert sent(rig, 1) == [1]
+
+
+def test_a_lost_reply_over_a_living_connection_is_not_waited_for(
+    pair: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sending, "SEND_S", 3600.0)
+    monkeypatch.setattr(sending, "LOOK_S", 1.0)
+    store = warmed(pair)
+    pair.server.control("lose_reply", method="messages.sendMedia", times=3)
+    put_and_read(store)
+    assert len(sent(pair, 1)) == 1
+
+
+def test_a_lost_answer_that_nobody_can_look_for_is_asked_for_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sending, "SEND_S", 3600.0)
+    monkeypatch.setattr(sending, "LOOK_S", 1.0)
+    store = warmed(rig)
+    rig.server.control("lose_reply", method="messages.sendMedia", times=2)
+    rig.server.control(
+        "fail", method="channels.getMessages", code=400, message="MSG_ID_INVALID", times=2
+    )
+    put_and_read(store)
+    assert sent(rig, 1) == [1]
+
+
+def test_a_pack_that_is_deleted_and_forgotten_is_a_new_message_when_it_comes_back(rig: Rig):
+    store = warmed(rig)
+    before = store.put(pack_id(1), SMALL, "")
+    store.delete([before])
+    rig.ledger._intents.clear()
+    after = store.put(pack_id(1), SMALL, "")
+    assert after != before
+    assert store.read(after, 0, 10) == SMALL[:10]
 
 
 def leave_in_doubt(rig: Rig, store: TelegramStore, data: bytes) -> None:

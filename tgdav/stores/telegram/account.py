@@ -125,11 +125,21 @@ class Account:
 
     @property
     def may_read(self) -> bool:
-        return self.condition.state in ("active", "limited", "frozen") and not self._is_away
+        return self.is_alive and not self._is_away
 
     @property
     def may_write(self) -> bool:
         return self.condition.state == "active" and not self._is_away
+
+    @property
+    def is_alive(self) -> bool:
+        """True unless it is banned or logged out."""
+        return self.condition.state in ("active", "limited", "frozen")
+
+    @property
+    def may_recover(self) -> bool:
+        """True if time alone makes it able to do what it cannot do now."""
+        return self.condition.state in ("active", "limited")
 
     @property
     def in_flight_bytes(self) -> int:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from tgdav.errors import StoreBusy, StoreError, TgdavError
 from tgdav.stores import ledger
@@ -22,8 +22,12 @@ LOG = logging.getLogger(__name__)
 ROUND_S = 2.0
 KEEP_ALIVE_S = 20.0
 CHECK_S = 600.0
+FIRST_LOOK_S = 20.0
+"""After so long channels are looked at for the first time: a command has ended by then."""
 READY_S = 15.0
 """How long a call waits for the first look at the accounts."""
+
+Look = Callable[[], Awaitable[None]]
 
 
 class Accounts:
@@ -39,6 +43,9 @@ class Accounts:
         self._leased_at: dict[int, float] = {}
         self._looked = asyncio.Event()
         self._known = 0
+        self._looks: list[Look] = []
+        self.are_complete = False
+        """True if no other process has an account that may read."""
         self._minding: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -66,6 +73,13 @@ class Accounts:
     async def writers(self) -> list[Account]:
         """Those that may write. Raises `StoreBusy` or `StoreError` if there is none."""
         return self._some(await self.all(), lambda account: account.may_write, "write")
+
+    def watch(self, look: Look) -> None:
+        """Call `look` now and then, from now on, as long as there are connections."""
+        self._looks.append(look)
+
+    def unwatch(self, look: Look) -> None:
+        self._looks.remove(look)
 
     async def check(self) -> list[int]:
         """Ask Telegram about every account at hand, and tell the ledger; their numbers."""
@@ -108,6 +122,7 @@ class Accounts:
     async def _tend(self) -> None:
         """Connections, and whether the logins are alive."""
         checked_at = time.monotonic()
+        looked_at = checked_at - CHECK_S + FIRST_LOOK_S
         while True:
             await self._looked.wait()
             with self._told_of_trouble():
@@ -116,6 +131,10 @@ class Accounts:
                 if time.monotonic() - checked_at > CHECK_S:
                     checked_at = time.monotonic()
                     await asyncio.gather(*(_check(account) for account in mine))
+                if mine and time.monotonic() - looked_at > CHECK_S:
+                    looked_at = time.monotonic()
+                    for look in list(self._looks):
+                        await look()
             await asyncio.sleep(KEEP_ALIVE_S)
 
     @contextlib.contextmanager
@@ -137,6 +156,8 @@ class Accounts:
             if row is None or row.session != account.row.session:
                 await self._let_go(account)
         await asyncio.gather(*(self._lease(row) for row in rows.values()))
+        dead = ("banned", "logged out")
+        self.are_complete = all(no in self._mine or rows[no].state in dead for no in rows)
 
     async def _lease(self, row: ledger.Account) -> None:
         """Have the account while its lease can be had."""

@@ -76,6 +76,9 @@ class Sender:
             await asyncio.wait(
                 {answer, lost}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
         finally:
             # `disconnected` is a new shield each time; what it shields goes on.
             lost.cancel()

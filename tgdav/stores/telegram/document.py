@@ -15,6 +15,7 @@ from telethon.tl.types import (
 )
 
 from tgdav.stores.base import Buffer, Locator
+from tgdav.stores.ledger import locator_start
 
 PART = 512 << 10
 """Bytes of a part: the most that Telegram takes; core.telegram.org/api/files."""
@@ -43,7 +44,7 @@ class Place(NamedTuple):
 
     @property
     def locator(self) -> Locator:
-        return Locator(f"{self.channel_id}/{self.message}")
+        return Locator(f"{locator_start(self.channel_id)}{self.message}")
 
 
 class Found(NamedTuple):

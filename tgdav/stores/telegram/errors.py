@@ -106,6 +106,11 @@ class Ruled(Unanswered):
         self.action = ruling.action
         self.number = ruling.number
 
+    @property
+    def is_about_the_file(self) -> bool:
+        """True if the file was not found, though its reference may be good."""
+        return str(self).upper() in ("LOCATION_INVALID", "FILE_ID_INVALID")
+
 
 def judge(error: Exception) -> Ruling:
     """The ruling on whatever a sender raised."""

@@ -5,6 +5,7 @@ loss is a channel's. A user makes channels and comes in by a link; a bot is made
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ from telethon.tl.functions.channels import (
     CreateChannelRequest,
     EditAdminRequest,
     GetChannelsRequest,
+    GetFullChannelRequest,
     GetParticipantsRequest,
 )
 from telethon.tl.functions.contacts import ResolveUsernameRequest
@@ -44,6 +46,7 @@ LOG = logging.getLogger(__name__)
 DIALOGS = 100
 """On one page."""
 PARTICIPANTS = 200
+UNTITLED = "tgdav"
 ABOUT = "Kept by tgdav. Deleting messages here loses data."
 
 RIGHTS = ChatAdminRights(
@@ -56,6 +59,10 @@ RIGHTS = ChatAdminRights(
     add_admins=True,
 )
 """An admin may do all that the first one may, so that any of them can take its place."""
+
+
+class NotLetIn(Elsewhere):
+    """The account is not in the channel, and Telegram does not let it in."""
 
 
 class Members:
@@ -87,14 +94,14 @@ class Members:
 
     async def next(self, number: int) -> Channel:
         """A further channel. Raises as `first` does."""
-        return await self._make(f"{self._title or 'tgdav'} {number}")
+        return await self._make(f"{self._title or UNTITLED} {number}")
 
     async def let_in(self, account: Account, channel: Channel) -> int:
-        """Have the account in the channel; its access hash. Raises `Elsewhere`."""
+        """Have the account in the channel; its access hash. Raises `NotLetIn`, `Elsewhere`."""
         try:
             access_hash = await self._join(account, channel)
         except Ruled as error:
-            raise Elsewhere(f"channel {channel.no}: {error}") from error
+            raise NotLetIn(f"channel {channel.no}: {error}") from error
         await self._keep(account, channel, access_hash)
         return access_hash
 
@@ -116,8 +123,15 @@ class Members:
     # ---- channels
 
     async def _make(self, title: str) -> Channel:
+        taken = await asyncio.to_thread(self._ledger.owners, self._store)
         users = [account for account in await self._accounts.writers() if not account.is_bot]
+        # Copies are to be in channels of different owners, as far as there are any.
+        users.sort(key=lambda account: taken.count(account.no))
         failure: Exception | None = None
+        for account in users:
+            with contextlib.suppress(Unanswered):
+                if chat := await self._stray(account):
+                    return await self._record(account, chat)
         for account in users:
             try:
                 return await self._make_by(account, title)
@@ -128,15 +142,34 @@ class Members:
         raise StoreError(f"Telegram: no account can make a channel: {failure}") from failure
 
     async def _make_by(self, account: Account, title: str) -> Channel:
-        answer = await account.ask(CreateChannelRequest(title, ABOUT, broadcast=True))
-        chat = _chat_in(answer)
+        about = f"{ABOUT} {self._ledger.mark(self._store)}"
+        answer = await account.ask(CreateChannelRequest(title, about, broadcast=True))
+        return await self._record(account, _chat_in(answer))
+
+    async def _stray(self, account: Account) -> Any:
+        """A channel that the account made for this store, and that was never recorded."""
+        recorded = await asyncio.to_thread(self._ledger.channels, self._store)
+        known = {channel.channel_id for channel in recorded}
+        mark = self._ledger.mark(self._store)
+        async for chat in dialogs(account):
+            is_mine = isinstance(chat, Chat) and chat.creator and chat.id not in known
+            if is_mine and chat.title.startswith(self._title or UNTITLED):
+                peer = InputChannel(chat.id, chat.access_hash)
+                full = await account.ask(GetFullChannelRequest(peer))
+                if mark in full.full_chat.about:
+                    LOG.info("store %d: channel %d was made before", self._store, chat.id)
+                    return chat
+        return None
+
+    async def _record(self, account: Account, chat: Any) -> Channel:
+        """Record a channel that the account made, with a link that lets others in."""
         peer = InputPeerChannel(chat.id, chat.access_hash)
         exported = await account.ask(ExportChatInviteRequest(peer, title="tgdav"))
         channel = await asyncio.to_thread(
             self._ledger.add_channel,
             self._store,
             chat.id,
-            title,
+            chat.title,
             account.no,
             _invite_in(exported.link),
         )
@@ -181,7 +214,7 @@ class Members:
         if not channel.invite:
             chats = [chat async for chat in dialogs(account) if chat.id == channel.channel_id]
             if not chats or isinstance(chats[0], ChannelForbidden):
-                raise Elsewhere(f"account {account.no} is not in channel {channel.no}")
+                raise NotLetIn(f"account {account.no} is not in channel {channel.no}")
             return int(chats[0].access_hash)
         try:
             answer = await account.ask(ImportChatInviteRequest(channel.invite))
@@ -240,8 +273,9 @@ def _chat_in(answer: Any) -> Any:
 
 
 def may_post(chat: Any) -> bool:
-    """True if the account that sees the channel so may post there."""
-    return bool(chat.creator or (chat.admin_rights and chat.admin_rights.post_messages))
+    """True if whom the channel is shown to so may post there; None is one not shown."""
+    rights = getattr(chat, "admin_rights", None)
+    return bool(getattr(chat, "creator", False) or (rights and rights.post_messages))
 
 
 def _invite_in(link: str) -> str:

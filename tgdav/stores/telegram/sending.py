@@ -6,6 +6,7 @@ before the pack is sent any other way. core.telegram.org/api/updates, "updateMes
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -26,7 +27,7 @@ from telethon.tl.types import (
     UpdateNewChannelMessage,
 )
 
-from tgdav.errors import StoreError
+from tgdav.errors import StoreError, TgdavError
 from tgdav.stores.base import Buffer
 from tgdav.stores.ledger import Channel, Intent, Ledger
 from tgdav.stores.telegram.account import Account
@@ -51,6 +52,11 @@ TAIL = 3 * PAGE
 """Messages at a channel's end in which a send of a lost account is sought."""
 
 SEND_S = 60.0
+"""No answer to a send for so long: the connection is of no use."""
+LOOK_S = 8.0
+"""After so long without one the channel is looked at, as the answer may be lost for good."""
+AGAIN = 3
+"""Sends of one message that wait for an answer at once; Telegram carries one of them out."""
 
 
 class Sending:
@@ -82,11 +88,14 @@ class Sending:
         """
         failures: dict[int, Elsewhere] = {}
         await self._channels.open()
+        channel: Channel | None = None
         while True:
             for intent in await self._intents(pack_id):
                 if place := await self._settle(intent, data, caption):
                     return place
-            channel = await self._channels.current()
+            before, channel = channel, await self._channels.current()
+            if before and before.no != channel.no:
+                failures.clear()  # they were about that one
             account = await self._writers.best(channel, failures)
             intent = _next(await self._intents(pack_id), pack_id, channel, account)
             try:
@@ -222,9 +231,46 @@ class Sending:
     async def _ask(
         self, account: Account, channel: Channel, intent: Intent, request: SendMediaRequest
     ) -> Place:
-        answer = await account.ask(request, SEND_S)
+        """Send: where the message is, by Telegram's answer or as it is seen in the channel.
+
+        While neither comes the same is sent again: what is lost may be the send or its answer.
+        """
+        asking = {asyncio.ensure_future(account.ask(request, SEND_S))}
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    asking, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                for answered in done:
+                    message = _message_in(answered.result(), request.random_id)
+                    return await self._counted(account, channel, intent, message)
+                if glimpsed := await self._glimpse(account, channel, intent):
+                    return await self._counted(account, channel, intent, glimpsed)
+                if len(asking) < AGAIN:
+                    asking.add(asyncio.ensure_future(account.ask(request, SEND_S)))
+        finally:
+            for each in asking:
+                each.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _counted(
+        self, account: Account, channel: Channel, intent: Intent, message: int
+    ) -> Place:
         account.done.messages += 1
-        return await self._sent(channel, intent, _message_in(answer, request.random_id))
+        return await self._sent(channel, intent, message)
+
+    async def _glimpse(self, account: Account, channel: Channel, intent: Intent) -> int | None:
+        """The pack's message among the newest, if it can be seen there at once."""
+        last = self._channels.last_message(channel)
+        newest = range(max(1, last - PAGE // 2), last + PAGE // 2)
+        readers = [a for a in await self._accounts.all() if a.may_read and a is not account]
+        for reader in [*readers[:1], account]:
+            with contextlib.suppress(Unanswered, TgdavError, asyncio.TimeoutError):
+                looking = self._locations.page(reader, channel, newest)
+                found = await asyncio.wait_for(looking, LOOK_S)
+                ours = (no for no, each in found.items() if each.pack_id == intent.pack_id)
+                return next(ours, None)
+        return None
 
     async def _amend(
         self, account: Account, channel: Channel, intent: Intent, data: Buffer, error: Ruled
@@ -275,7 +321,9 @@ def random_id(intent: Intent) -> int:
 def _next(intents: Sequence[Intent], pack_id: bytes, channel: Channel, account: Account) -> Intent:
     """An intent for this channel and account, of a generation that no message has."""
     mine = (i.generation for i in intents if (i.channel, i.account) == (channel.no, account.no))
-    return Intent(pack_id, channel.no, account.no, next(mine, 0), new_file_id(), None)
+    # Intents are forgotten at last, and Telegram forgets nothing: so it begins anywhere.
+    generation = next(mine, secrets.randbits(30))
+    return Intent(pack_id, channel.no, account.no, generation, new_file_id(), None)
 
 
 def _media(intent: Intent, data: Buffer) -> InputMediaUploadedDocument:

@@ -32,6 +32,7 @@ from tgdav.stores.telegram.network import Network
 from tgdav.stores.telegram.references import References
 from tgdav.stores.telegram.sending import Sending
 from tgdav.stores.telegram.transfer import Reading
+from tgdav.stores.telegram.verifying import VerifiedChannel, Verifying
 from tgdav.stores.telegram.writers import Writers
 
 T = TypeVar("T")
@@ -86,7 +87,16 @@ class Telegram:
             per_hour=paces.messages_per_hour,
             per_minute=paces.messages_per_minute,
         )
-        return TelegramStore(self, accounts, ledger, channels, writers, self._references, no)
+        return TelegramStore(
+            self,
+            accounts,
+            ledger,
+            channels,
+            writers,
+            self._references,
+            no,
+            paces.channel_messages,
+        )
 
     def start(self) -> EventLoop:
         """Take the accounts up, and connect them, before the first call."""
@@ -147,6 +157,7 @@ class TelegramStore:
         writers: Writers,
         references: References,
         no: int,
+        limit: int,
     ) -> None:
         self.limits = Limits(LARGEST_PACK, CONCURRENCY, local=False)
         self._telegram = telegram
@@ -160,8 +171,18 @@ class TelegramStore:
         )
         self._references, self._no = references, no
         references.add(no, channels, self._locations)
+        self._verifying = Verifying(
+            accounts,
+            channels,
+            self._sending,
+            self._reading,
+            top=self._top,
+            delete=self._delete,
+            limit=limit,
+        )
         self._calls = Calls("the Telegram store")
         self._putting: dict[bytes, asyncio.Future[Place]] = {}
+        accounts.watch(channels.look)
 
     def open(self) -> None:
         """Have a channel: made, or found, if the store has none yet. Other calls do it, too.
@@ -170,6 +191,11 @@ class TelegramStore:
         """
         with self._calls.one():
             self._run(self._channels.open(), ASK_S)
+
+    def verify(self) -> list[VerifiedChannel]:
+        """What the accounts can do in each channel, tried. Raises `StoreBusy`, `StoreError`."""
+        with self._calls.one():
+            return self._run(self._verifying.verify(), PUT_S)
 
     def put(self, pack_id: bytes, data: Buffer, caption: str) -> Locator:
         size = memoryview(data).nbytes
@@ -208,11 +234,10 @@ class TelegramStore:
 
     def scan(self, *, newest_first: bool = True) -> Iterator[Listed]:
         with self._calls.one():
-            channels = self._run(self._reachable(), ASK_S)
-            tops = [self._run(self._top(channel), ASK_S) for channel in channels]
+            tops = self._run(self._tops(), ASK_S)
         pages = [
             (channel, range(start, min(start + PAGE, top + 1)))
-            for channel, top in zip(channels, tops, strict=True)
+            for channel, top in tops
             for start in reversed(range(1, top + 1, PAGE))
         ]
         for channel, messages in pages if newest_first else reversed(pages):
@@ -224,6 +249,8 @@ class TelegramStore:
 
     def close(self) -> None:
         self._calls.close()
+        with contextlib.suppress(ValueError):  # closed before
+            self._accounts.unwatch(self._channels.look)
         self._references.remove(self._no)
         if self._telegram.is_running:
             with contextlib.suppress(StoreError, StoreBusy):
@@ -283,9 +310,19 @@ class TelegramStore:
         found = await self._by_any(lambda a: self._locations.page(a, channel, asked))
         return [found[message] for message in sorted(found)]
 
-    async def _reachable(self) -> list[Channel]:
+    async def _tops(self) -> list[tuple[Channel, int]]:
+        """The channels that are there, newest first, and how far their messages go."""
         await self._channels.open()
-        return [channel for channel in self._channels.all() if channel.state != "lost"]
+        found = []
+        for each in self._channels.all():
+            with contextlib.suppress(ReplicaMissing):  # it is lost
+                channel = await self._channels.at(each.channel_id)
+                try:
+                    found.append((channel, await self._top(channel)))
+                except Unanswered:
+                    await self._channels.at(each.channel_id)
+                    raise
+        return found
 
     async def _top(self, channel: Channel) -> int:
         """The highest message id of the channel that is of any interest."""

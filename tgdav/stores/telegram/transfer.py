@@ -83,6 +83,14 @@ class Reading:
             self._window(channel, message, window) for window in windows(offset, size)
         )
 
+    async def by(self, account: Account, channel: Channel, message: int, size: int) -> bytes:
+        """The first bytes of the pack, as this account and no other reads them.
+
+        Raises what `read` does; `size` is within one window.
+        """
+        (window,) = windows(0, size)
+        return await self._ask(account, channel, message, window)
+
     async def _require(self, channel: Channel, message: int, size: int) -> None:
         """See that the pack is there, and so long."""
         works = [
@@ -108,6 +116,7 @@ class Reading:
         return sorted(in_turn, key=lambda account: account.load(Direction.DOWN))
 
     async def _ask(self, account: Account, channel: Channel, message: int, window: Window) -> bytes:
+        is_lost = False
         for _ in range(LOOKS):
             found = await self._locations.find(account, channel, message)
             if window.offset + window.skip + window.size > found.size:
@@ -121,6 +130,7 @@ class Reading:
                 if error.action is Action.MIGRATE:
                     self._locations.move(account, channel, found, error.number)
                 elif error.action is Action.LOOK_UP:
+                    is_lost = error.is_about_the_file
                     self._locations.forget(account, channel, message)
                 else:
                     raise StoreError(f"Telegram: {error}") from error
@@ -132,4 +142,6 @@ class Reading:
             if window.skip == 0 and len(data) == window.size:
                 return data
             return data[window.skip : window.skip + window.size]
+        if is_lost:
+            raise ReplicaMissing(f"{message}: Telegram has the message, and its file no more")
         raise StoreError(f"Telegram: message {message} cannot be read: it moves on")
