@@ -13,9 +13,12 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from tgdav.stores.directory import DirectoryStore
 
-FILES = ("rename", "replace", "unlink", "fsync", "mkdir", "link")
-WRITES = ("write", "posix_fallocate")
+FILES = ("rename", "replace", "unlink", "fsync", "mkdir", "link", "write", "posix_fallocate")
 STORES = ("put", "delete")
+WRITES = frozenset({"os.write", "os.posix_fallocate"})
+"""Steps that leave less behind than those around them: a kill need not try them."""
+ROOM = WRITES | {"os.open", "os.mkdir", "os.link", "os.fsync", "commit"}
+"""Steps that a full disk may refuse."""
 
 
 class Step(NamedTuple):
@@ -31,24 +34,25 @@ class Step(NamedTuple):
 
 
 class Steps:
-    """Counts; calls `happen` with the step that has this number. Any thread.
-
-    With `writes` each write into a pack counts, too.
-    """
+    """Counts the steps that are `looked_at`; `happen` is called with those of `wanted`."""
 
     def __init__(
-        self, wanted: int, when: str, happen: Callable[[Step], None], *, writes: bool = False
+        self,
+        wanted: range,
+        when: str,
+        happen: Callable[[Step], None],
+        looked_at: Callable[[str], bool] = lambda name: name not in WRITES,
     ) -> None:
-        self.names: list[str] = []
+        self.count = 0
         self._wanted = wanted
         self._when = when
         self._happen = happen
-        self._writes = writes
+        self._looked_at = looked_at
         self._counting = threading.Lock()
 
     def catch(self) -> None:
-        """From now on, until this process ends."""
-        for name in FILES + (WRITES if self._writes else ()):
+        """From now on, in all threads, until this process ends."""
+        for name in FILES:
             setattr(os, name, self._counted(f"os.{name}", getattr(os, name)))
         os.open = self._counted_if_new(os.open)
         for name in STORES:
@@ -57,13 +61,23 @@ class Steps:
         committed = self._counted("commit", DefaultDialect.do_commit)
         DefaultDialect.do_commit = committed  # type: ignore[method-assign]
 
+    def stop(self) -> None:
+        """Let nothing happen any more."""
+        self._wanted = range(0)
+
     def _counted(self, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+        if not self._looked_at(name):
+            return inner
+
         def counted(*said: Any, **options: Any) -> Any:
-            number = self._begun(name)
+            with self._counting:
+                self.count += 1
+                number = self.count
+                self._reach(number, "before", name)
             try:
                 return inner(*said, **options)
             finally:
-                self._ended(number, name)
+                self._reach(number, "after", name)
 
         return counted
 
@@ -76,14 +90,6 @@ class Steps:
 
         return opened
 
-    def _begun(self, name: str) -> int:
-        with self._counting:
-            self.names.append(name)
-            number = len(self.names)
-            if number == self._wanted and self._when == "before":
-                self._happen(Step(number, self._when, name))
-            return number
-
-    def _ended(self, number: int, name: str) -> None:
-        if number == self._wanted and self._when == "after":
-            self._happen(Step(number, self._when, name))
+    def _reach(self, number: int, when: str, name: str) -> None:
+        if number in self._wanted and when == self._when:
+            self._happen(Step(number, when, name))

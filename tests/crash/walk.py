@@ -40,6 +40,7 @@ STEP_S = 30
 """The most that one fork may take."""
 SWEPT_S = 5.0
 UNHARMED = 0
+_write = os.write  # as it is before any step is caught
 Tell = Callable[[str], None]
 
 
@@ -59,9 +60,9 @@ def forked(work: Callable[[Tell], None]) -> Ended:
         signal.alarm(STEP_S)
         status = UNHARMED
         try:
-            work(lambda line: void(os.write(writing, f"{line}\n".encode())))
+            work(lambda line: void(_write(writing, f"{line}\n".encode())))
         except BaseException:
-            os.write(writing, traceback.format_exc().encode())
+            _write(writing, traceback.format_exc().encode())
             status = 1
         os._exit(status)
     os.close(writing)
@@ -135,21 +136,25 @@ class Walk:
             tell(f"{step.when} {step.name}")
             os.kill(os.getpid(), signal.SIGKILL)
 
-        steps = Steps(number, when, die)
+        steps = Steps(range(number, number + 1), when, die)
         with opened(self._drives.folder, self._drives.url) as drive:
             steps.catch()
             self._scene.act(drive, tell)
-            tell(str(len(steps.names)))
+            tell(str(steps.count))
             os._exit(UNHARMED)
 
     def _look(self, answered: list[str], _tell: Tell) -> None:
         """Assert what must be so after the kill; go on, and that nothing is left of it."""
-        scene, folder, url = self._scene, self._drives.folder, self._drives.url
-        with opened(folder, url) as drive:
+        with opened(self._drives.folder, self._drives.url) as drive:
             found = list(fsck(drive.vault.workshop))
-            assert {finding.kind for finding in found} <= scene.may_find, found
+            assert {finding.kind for finding in found} <= self._scene.may_find, found
             self._require_whole(drive, answered)
             end_leases(drive)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Serve, repair, do the operation again; assert that then all is as it should be."""
+        scene, folder, url = self._scene, self._drives.folder, self._drives.url
         with app.alone(folder), opened(folder, url, serving=True) as drive:
             with turn(drive.db):
                 repair(drive.vault.workshop, drive.scratch, Course(), settled_s=0)
