@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tgdav.app.drive import Drive, graces_of
-from tgdav.app.folder import CACHE, DATABASE, GATEWAY, SPOOL, Passphrase, load_keys, open_database
+from tgdav.app.folder import (
+    CACHE,
+    DATABASE,
+    GATEWAY,
+    SPOOL,
+    Passphrase,
+    load_keys,
+    open_database,
+    told,
+)
 from tgdav.app.reach import Reach
 from tgdav.blocks import drive as drives
 from tgdav.blocks import roster
@@ -47,8 +56,8 @@ def opened(
 ) -> Iterator[Drive]:
     """The drive in `folder`; with `serving`, inside `alone`, it flushes by the clock.
 
-    Raises `DriveMissing`, `KeyRefused`, `DatabaseError`, `StoreError`; then nothing was
-    changed.
+    Raises `DriveMissing`, `KeyRefused`, `DatabaseError`, `StoreError`, `FolderRefused`; then
+    nothing was changed.
     """
     settings = settings or load(folder)
     if not folder.is_dir() or not (settings.database.url or (folder / DATABASE).exists()):
@@ -172,5 +181,6 @@ def _spool_no(folder: Path, db: Database) -> int:
     """The number of this folder's spool: each gateway on a database has one of its own."""
     file = folder / GATEWAY
     if not file.exists():
-        file.write_text(secrets.token_hex(8) + "\n")
+        with told(folder):
+            file.write_text(secrets.token_hex(8) + "\n")
     return roster.add(db, "spool", {"gateway": file.read_text().strip()})
