@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, FromClause, Insert
 from sqlalchemy.sql import Executable
@@ -22,16 +23,20 @@ class Prepared:
     def __init__(self, statement: Executable, several: str = "") -> None:
         self._statement = statement
         self._several = several
-        self._texts: dict[int, tuple[str, list[tuple[str, Any]]]] = {}
+        self._texts: dict[int, _Text] = {}
 
     def rows(self, connection: Connection, values: Values) -> Sequence[Sequence[Any]]:
         """All rows that it selects."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, values).all()
         if self._several:
-            values = _padded(self._several, values[self._several])
-        text, names = self._text(connection, len(values) if self._several else 1)
-        return _driver(connection).execute(text, _in_order(names, values)).fetchall()
+            listed = _padded(values[self._several])
+            text, own, _, first = self._text(connection, len(listed))
+            parameters = [*own[:first], *listed, *own[first + len(listed) :]]
+        else:
+            text, own, names, _ = self._text(connection, 1)
+            parameters = _in_order(own, names, values)
+        return _driver(connection).execute(text, parameters).fetchall()
 
     def run(self, connection: Connection, values: Values) -> None:
         """Change something."""
@@ -42,26 +47,41 @@ class Prepared:
         if connection.dialect.name != "sqlite":
             connection.execute(self._statement, rows)
             return
-        text, names = self._text(connection, 1)
-        _driver(connection).executemany(text, [_in_order(names, values) for values in rows])
+        text, own, names, _ = self._text(connection, 1)
+        parameters = [_in_order(own, names, values) for values in rows]
+        _driver(connection).executemany(text, parameters)
 
-    def _text(self, connection: Connection, count: int) -> tuple[str, list[tuple[str, Any]]]:
-        """The text with room for a list of `count`; its parameters' names and own values."""
+    def _text(self, connection: Connection, count: int) -> "_Text":
+        """The text with room for a list of `count`."""
         made = self._texts.get(count)
         if made is None:
             made = self._texts[count] = self._compile(connection, count)
         return made
 
-    def _compile(self, connection: Connection, count: int) -> tuple[str, list[tuple[str, Any]]]:
+    def _compile(self, connection: Connection, count: int) -> "_Text":
         statement: Any = self._statement
         keys = _columns(statement.table) if isinstance(statement, Insert) else None
         compiled = statement.compile(dialect=connection.dialect, column_keys=keys)
         if not self._several:
-            own = compiled.params
-            return str(compiled), [(name, own[name]) for name in compiled.positiontup or ()]
-        expanded = compiled.construct_expanded_state({self._several: list(range(count))})
-        own = expanded.parameters
-        return expanded.statement, [(name, own[name]) for name in expanded.positiontup or ()]
+            return _Text.of(str(compiled), compiled.positiontup or (), compiled.params)
+        made = compiled.construct_expanded_state({self._several: list(range(count))})
+        return _Text.of(made.statement, made.positiontup or (), made.parameters, self._several)
+
+
+class _Text(NamedTuple):
+    """What the driver is told, and where in it values go."""
+
+    text: str
+    own: list[Any]
+    """The statement's own value at each place, where values bring none."""
+    names: tuple[str, ...]
+    first: int
+    """The place of the list's first value; the others follow."""
+
+    @classmethod
+    def of(cls, text: str, names: Sequence[str], own: Values, several: str = "") -> "_Text":
+        first = names.index(f"{several}_1") if several else 0
+        return cls(text, [own[name] for name in names], tuple(names), first)
 
 
 def _columns(table: FromClause) -> list[str]:
@@ -74,13 +94,13 @@ def _driver(connection: Connection) -> sqlite3.Connection:
     return connection.connection.dbapi_connection  # type: ignore[return-value]
 
 
-def _in_order(names: Sequence[tuple[str, Any]], values: Values) -> list[Any]:
-    return [values.get(name, own) for name, own in names]
+def _in_order(own: Sequence[Any], names: Sequence[str], values: Values) -> list[Any]:
+    return list(map(values.get, names, own))
 
 
-def _padded(name: str, several: Sequence[Any]) -> Values:
-    """The list as parameters, its last value repeated: few lengths make few texts."""
-    room = 1 << (len(several) - 1).bit_length() if several else 1
-    values = {f"{name}_{at}": value for at, value in enumerate(several, 1)}
-    last = several[-1] if several else None
-    return values | {f"{name}_{at}": last for at in range(len(several) + 1, room + 1)}
+def _padded(several: Sequence[Any]) -> list[Any]:
+    """The list with its last value repeated: few lengths make few texts."""
+    if not several:
+        return [None]
+    room = 1 << (len(several) - 1).bit_length()
+    return [*several, *repeat(several[-1], room - len(several))]

@@ -130,6 +130,11 @@ class TelegramSettings(Section):
     messages_per_minute: int = Field(
         18, ge=1, description="most packs that a bot sends into a channel in a minute"
     )
+    copy_by: Literal["upload", "reference"] = Field(
+        "upload",
+        description="a second store gets a pack by an upload of its own, or a reference to the "
+        "first's: cheap, and safe from a lost channel only",
+    )
 
 
 class CacheSettings(Section):

@@ -35,7 +35,8 @@ def plan(scale: float) -> dict[str, Measure]:
         "list-100000": lambda s: measures.listing(s, n(100_000), 3),
         "requests": lambda s: measures.requests(s, n(4000)),
         "memory": lambda s: measures.peak_memory(s, 64, 16, int(GIB * scale)),
-        "start": lambda s: {"start s": s.start_s},
+        "nodes": lambda s: measures.many_nodes(s, n(10_000), n(1_000_000)),
+        "start": measures.start,
     }
 
 

@@ -1,9 +1,11 @@
 """What is measured, one function a row: each returns the figures of one run."""
 
+import contextlib
 import itertools
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -84,13 +86,13 @@ def listing(server: Running, count: int, runs: int) -> Figures:
         expect(connection.request("MKCOL", folder + "/"), 201)
     jobs = [put_noise(f"{folder}/entry-number-{number}.txt", 16, number) for number in range(count)]
     in_parallel(server.target, CONNECTIONS, jobs)
-    memory = server.memory()
     figures = {}
-    with connected(server.target) as connection:
+    before = server.memory()
+    with peak_of(server) as peak, connected(server.target) as connection:
         for kind, body in (("named", _NAMED), ("allprop", b"")):
             taken = sorted(_propfind(connection, folder + "/", body) for _ in range(runs))
             figures[f"PROPFIND {count} {kind} ms"] = taken[runs // 2] * 1000
-    figures[f"PROPFIND {count} memory MiB"] = (server.memory() - memory) / MIB
+    figures[f"PROPFIND {count} memory MiB"] = (peak[0] - before) / MIB
     return figures
 
 
@@ -122,22 +124,101 @@ def peak_memory(server: Running, readers: int, writers: int, size: int) -> Figur
     """The most resident memory while so many clients read and write at once."""
     with connected(server.target) as connection:
         put_noise("/shared.bin", size, 77)(connection)
-    peak = [server.memory()]
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            peak[0] = max(peak[0], server.memory())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     jobs = [put_noise(f"/written-{n}.bin", size, 1000 + n) for n in range(writers)]
     jobs += [get("/shared.bin", size)] * readers
-    taken = in_parallel(server.target, len(jobs), jobs)
-    done.set()
-    watcher.join()
+    with peak_of(server) as peak:
+        taken = in_parallel(server.target, len(jobs), jobs)
     name = f"{readers} readers, {writers} writers"
     return {
         f"{name}: peak MiB": peak[0] / MIB,
         f"{name}: MiB/s": (readers + writers) * size / MIB / taken,
     }
+
+
+@contextlib.contextmanager
+def peak_of(server: Running) -> Iterator[list[int]]:
+    """The most resident bytes while the block runs, in a list of one."""
+    peak = [server.memory()]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            peak[0] = max(peak[0], server.memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
+
+
+def start(server: Running) -> Figures:
+    """From the start of the process on an existing drive to its first answer."""
+    put_in_folder(server, "/kept", 1000)
+    return {"start s": server.restart_s()}
+
+
+def many_nodes(server: Running, few: int, many: int) -> Figures:
+    """What a lookup, a listing and a save cost with few and with many nodes: ms, and ratios.
+
+    The nodes are made by copying folders, which only a drive that copies in SQL does in time.
+    """
+    if server.name != "tgdav":
+        return {}
+    tenth = few // 10
+    put_in_folder(server, "/few/0", tenth)
+    _copies(server, "/few/0", (f"/few/{n}" for n in range(1, 10)))
+    with connected(server.target) as connection:
+        for folder in ("/saved/", "/many/"):
+            expect(connection.request("MKCOL", folder), 201)
+    small = _node_costs(server, tenth)
+    _copies(server, "/few", (f"/many/{n}" for n in range(many // few - 1)))
+    large = _node_costs(server, tenth)
+    figures = {f"{what} at {few} nodes ms": cost for what, cost in small.items()}
+    figures |= {f"{what} at {many} nodes ms": cost for what, cost in large.items()}
+    return figures | {f"{what}: ratio": large[what] / small[what] for what in small}
+
+
+def put_in_folder(server: Running, folder: str, count: int) -> None:
+    """Make the folder, those above it, and so many small files in it."""
+    parts = folder.strip("/").split("/")
+    with connected(server.target) as connection:
+        for depth in range(1, len(parts) + 1):
+            expect(connection.request("MKCOL", "/" + "/".join(parts[:depth]) + "/"), 201)
+    jobs = [put_noise(f"{folder}/entry-number-{n}.txt", 16, n) for n in range(count)]
+    in_parallel(server.target, CONNECTIONS, jobs)
+
+
+def _copies(server: Running, source: str, targets: Iterable[str]) -> None:
+    with connected(server.target) as connection:
+        for target in targets:
+            destination = f"Destination: http://127.0.0.1:{server.port}{target}\r\n"
+            expect(connection.request("COPY", source, destination), 201)
+
+
+def _node_costs(server: Running, listed: int, runs: int = 300) -> Figures:
+    """Medians in ms, over one connection."""
+    lookups, saves, lists = [], [], []
+    with connected(server.target) as connection:
+        for n in range(runs):
+            path = f"/few/{n % 10}/entry-number-{n * 7 % listed}.txt"
+            lookups.append(
+                _taken_s(lambda path=path: connection.ask("PROPFIND", path, "Depth: 0\r\n"))
+            )
+            put = put_noise(f"/saved/{time.time_ns()}.txt", 16, n)
+            saves.append(_taken_s(lambda put=put: put(connection)))
+        for n in range(runs // 10):
+            path = f"/few/{n % 10}/"
+            lists.append(
+                _taken_s(lambda path=path: connection.ask("PROPFIND", path, "Depth: 1\r\n"))
+            )
+    named = (("lookup", lookups), ("list", lists), ("save", saves))
+    return {what: statistics.median(taken) * 1000 for what, taken in named}
+
+
+def _taken_s(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks.load import Target
+from tests.benchmarks.load import Target, connected, expect
 
 USER, PASSWORD = "bench", "bench-password"
 
@@ -55,15 +55,26 @@ class Running:
         self.data.mkdir(parents=True, exist_ok=True)
         self.port = _free_port()
         command = [part.format(port=self.port, data=self.data) for part in peer.command]
+        self._command = command
         self._log = (folder / f"{self.data.name}.log").open("wb")
-        started = time.perf_counter()
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        self._launch()
         if peer.name == "tgdav":
-            _wait_for(self.port)
             _add_user(command[command.index("--data") + 1])
-        _wait_for(self.port)
-        self.start_s = time.perf_counter() - started
         self.target = Target(self.port, USER, PASSWORD)
+
+    def restart_s(self) -> float:
+        """Seconds that it takes, on the data that it has, until it has answered a request."""
+        self.process.terminate()
+        self.process.wait(60)
+        started = time.perf_counter()
+        self._launch()
+        with connected(self.target) as connection:
+            expect(connection.request("OPTIONS", "/"), 200, 204)
+        return time.perf_counter() - started
+
+    def _launch(self) -> None:
+        self.process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
+        _wait_for(self.port)
 
     def memory(self) -> int:
         """Resident bytes now."""

@@ -30,9 +30,6 @@ NPM_LIMITS = {
 }
 GVFS_LIMITS = {
     "copy-folder": "gio copies files only, and says so",
-    # A save that has begun is waited for; now and then `cmp` asks before it has, as gvfsd
-    # lets `cp` return first. `test_gvfs_files` tests the same when the PUT is answered.
-    "fuse-read": "gvfsd-fuse begins to write after close, so what is read at once may lack",
 }
 
 

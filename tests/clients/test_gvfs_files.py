@@ -1,4 +1,4 @@
-"""Files that programs read and write below gvfs' FUSE mount, once a PUT is answered."""
+"""Files that programs write and read at once below gvfs' FUSE mount."""
 
 import os
 import subprocess
@@ -19,13 +19,16 @@ share="dav://${BASE_URL#http://}"
 printf '%s\n%s\n' "$DAV_USER" "$DAV_PASS" | gio mount "$share"
 until folder=$(ls -d "$XDG_RUNTIME_DIR"/gvfs/dav*); do sleep 0.1; done
 head -c 5000000 /dev/urandom > "$HOME/content"
-cp "$HOME/content" "$folder/by-fuse"
-until curl -sf -o "$HOME/served" -u "$DAV_USER:$DAV_PASS" "${BASE_URL}by-fuse"; do sleep 0.1; done
+for n in 1 2 3 4 5 6 7 8; do
+    cp "$HOME/content" "$folder/by-fuse-$n"
+    cmp "$HOME/content" "$folder/by-fuse-$n"
+done
+mv "$folder/by-fuse-1" "$folder/by-fuse"
+curl -sf -o "$HOME/served" -u "$DAV_USER:$DAV_PASS" "${BASE_URL}by-fuse"
 cmp "$HOME/content" "$HOME/served"
-cmp "$HOME/content" "$folder/by-fuse"
 tail -c +3000001 "$folder/by-fuse" | head -c 1000 > "$HOME/part"
 tail -c +3000001 "$HOME/content" | head -c 1000 | cmp - "$HOME/part"
-rm "$folder/by-fuse"
+rm "$folder/by-fuse" "$folder"/by-fuse-?
 gio mount -u "$share"
 """
 
@@ -37,8 +40,10 @@ def home() -> Iterator[Path]:
     for name in ("run", "run/gvfs", "run/gvfsd"):
         (folder / name).mkdir(mode=0o700)
     yield folder
+    # Its daemon may be about to unmount it, too: what counts is that it is gone.
     if os.path.ismount(folder / "run/gvfs"):
-        subprocess.run(["fusermount3", "-u", "-z", folder / "run/gvfs"], check=True)
+        subprocess.run(["fusermount3", "-u", "-z", folder / "run/gvfs"], check=False)
+    assert not os.path.ismount(folder / "run/gvfs")
     subprocess.run(["rm", "-rf", folder], check=True)
 
 

@@ -49,6 +49,7 @@ class Reach:
             channel_messages=told.channel_messages,
             messages_per_hour=told.messages_per_hour,
             messages_per_minute=told.messages_per_minute,
+            copy_by_reference=told.copy_by == "reference",
         )
         return Telegram(self.network, self._ledger, paces)
 

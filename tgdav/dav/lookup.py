@@ -18,7 +18,7 @@ def find(request: Request) -> Node:
     if node is None and is_trash(request):
         below = request.path[len(request.user.root) + 1 :]
         node = request.tree.trash_folder.find(request.user.root, below)
-    if node is None and request.underway.await_end(request.path):
+    if node is None and _has_come(request):
         node = request.tree.find(request.path)
     if node is None or (request.is_collection_url and not node.is_directory):
         raise NotFound("no node has this URL")
@@ -53,3 +53,12 @@ def _add_trash(request: Request, page: list[Node], after: str | None, *, is_last
     folder = request.tree.trash_folder.find(request.user.root, ())
     if is_here and name not in names and folder is not None:
         page.insert(bisect(names, name), folder)
+
+
+def _has_come(request: Request) -> bool:
+    """A save of this free path was under way, and has ended."""
+    if request.method == "HEAD" and request.headers.get("User-Agent", "").startswith("gvfs/"):
+        # It asks so for a file that it opens to write, which it sends when that is closed.
+        request.underway.expect(request.path)
+        return False
+    return request.underway.await_end(request.path)

@@ -12,6 +12,12 @@ from tgdav.errors import NotAFile
 
 
 def handle(request: Request) -> Reply:
+    # From here on, as who comes next may be quicker than what has to be looked at first.
+    with request.underway.saving(request.path):
+        return _saved(request)
+
+
+def _saved(request: Request) -> Reply:
     if request.is_collection_url:
         raise NotAFile("a file's URL does not end with a slash")
     saves.require_plain(request.headers)
@@ -38,7 +44,7 @@ def _whole(request: Request) -> Reply:
         announced=_announced(request.headers, size),
         check=conditions.check(request),
     )
-    with request.underway.saving(request.path), save:
+    with save:
         return saves.keep(request, save, size=size)
 
 

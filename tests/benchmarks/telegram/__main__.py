@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from tests.benchmarks.load import connected, expect, in_parallel
 from tests.benchmarks.measures import GIB, get, put_noise
 from tests.telegram_drive import TelegramDrive, telegram_drive
@@ -27,23 +29,41 @@ Figures = dict[str, float]
 
 
 def there_and_back(drive: TelegramDrive, size: int) -> Figures:
-    """PUT until Telegram alone has it; GET with nothing in memory. MB/s, CPU ms a MB."""
-    cpu, began = drive.cpu_s(), time.perf_counter()
-    in_parallel(drive.target, 1, [put_noise("/big.bin", size, 1)])
-    drive.await_flush()
-    put_s, put_cpu = time.perf_counter() - began, drive.cpu_s() - cpu
+    """PUT until Telegram alone has it; GET with nothing in memory."""
+
+    def put() -> None:
+        in_parallel(drive.target, 1, [put_noise("/big.bin", size, 1)])
+        drive.await_flush()
+
+    figures = taken(drive, "PUT", size, put)
     drive.restart()
-    cpu, began = drive.cpu_s(), time.perf_counter()
-    in_parallel(drive.target, 1, [get("/big.bin", size)])
-    get_s, get_cpu = time.perf_counter() - began, drive.cpu_s() - cpu
-    return told(size, put_s, put_cpu, get_s, get_cpu)
+    get_it = [get("/big.bin", size)]
+    return figures | taken(drive, "GET", size, lambda: in_parallel(drive.target, 1, get_it))
+
+
+def taken(drive: TelegramDrive, what: str, size: int, work: Callable[[], object]) -> Figures:
+    """MB/s, the drive's CPU ms a MB, and how many cores were busy, whoever with."""
+    cpu, busy, began = drive.cpu_s(), busy_s(), time.perf_counter()
+    work()
+    took = time.perf_counter() - began
+    return {
+        f"{what} MB/s": size / MB / took,
+        f"{what} CPU ms/MB": (drive.cpu_s() - cpu) * 1000 * MB / size,
+        f"{what} cores": (busy_s() - busy) / took,
+    }
+
+
+def busy_s() -> float:
+    """Seconds that this machine's cores were not idle."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
 
 
 def told(size: int, up_s: float, up_cpu_s: float, down_s: float, down_cpu_s: float) -> Figures:
     return {
         "PUT MB/s": size / MB / up_s,
-        "GET MB/s": size / MB / down_s,
         "PUT CPU ms/MB": up_cpu_s * 1000 * MB / size,
+        "GET MB/s": size / MB / down_s,
         "GET CPU ms/MB": down_cpu_s * 1000 * MB / size,
     }
 

@@ -7,6 +7,7 @@ before the pack is sent any other way. core.telegram.org/api/updates, "updateMes
 
 import asyncio
 import hashlib
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +16,10 @@ from typing import Any
 from telethon.tl.functions.messages import SendMediaRequest
 from telethon.tl.types import (
     DocumentAttributeFilename,
+    InputDocument,
     InputFile,
     InputFileBig,
+    InputMediaDocument,
     InputMediaUploadedDocument,
     InputPeerChannel,
     UpdateMessageID,
@@ -29,11 +32,14 @@ from tgdav.stores.ledger import Channel, Intent, Ledger
 from tgdav.stores.telegram.account import Account
 from tgdav.stores.telegram.accounts import Accounts
 from tgdav.stores.telegram.channels import Channels
-from tgdav.stores.telegram.document import Place, file_name, is_big, part_count
+from tgdav.stores.telegram.document import Found, Place, file_name, is_big, part_count
 from tgdav.stores.telegram.errors import Action, Elsewhere, Ruled, Unanswered
 from tgdav.stores.telegram.locations import PAGE, Locations
+from tgdav.stores.telegram.references import References
 from tgdav.stores.telegram.transfer import save_part, upload
 from tgdav.stores.telegram.writers import Writers
+
+LOG = logging.getLogger(__name__)
 
 FIRST_S = 2.0
 """Pause before a send is repeated whose first is under way."""
@@ -57,6 +63,7 @@ class Sending:
         channels: Channels,
         locations: Locations,
         writers: Writers,
+        references: References,
         store: int,
     ) -> None:
         self._accounts = accounts
@@ -64,6 +71,7 @@ class Sending:
         self._channels = channels
         self._locations = locations
         self._writers = writers
+        self._references = references
         self._store = store
 
     async def send(self, pack_id: bytes, data: Buffer, caption: str) -> Place:
@@ -153,10 +161,27 @@ class Sending:
     async def _upload(
         self, account: Account, channel: Channel, intent: Intent, data: Buffer, caption: str
     ) -> Place:
-        await upload(account, intent.file_id, data)
+        found = await self._references.find(account, self._store, intent.pack_id)
+        if found is None:
+            await upload(account, intent.file_id, data)
         # From here on it may be sent, whatever becomes of this process.
         await asyncio.to_thread(self._ledger.intend, intent)
-        return await self._post(account, channel, intent, data, caption)
+        if found and (place := await self._refer(account, channel, intent, found, caption)):
+            return place
+        return await self._post(account, channel, intent, data, caption, is_repeat=bool(found))
+
+    async def _refer(
+        self, account: Account, channel: Channel, intent: Intent, found: Found, caption: str
+    ) -> Place | None:
+        """Send the document that another store has; None if it has to be sent as any other."""
+        peer = await self._channels.peer(account, channel)
+        document = InputDocument(found.document_id, found.access_hash, found.file_reference)
+        request = _request(peer, intent, InputMediaDocument(document), caption)
+        try:
+            return await self._ask(account, channel, intent, request)
+        except Unanswered as error:
+            LOG.info("store %d: a pack is uploaded, not referred to: %s", self._store, error)
+            return None
 
     async def _post(
         self,
@@ -176,10 +201,8 @@ class Sending:
         for _ in range(ROUNDS):
             try:
                 peer = await self._channels.peer(account, channel)
-                request = _request(peer, intent, data, caption)
-                answer = await account.ask(request, SEND_S)
-                account.done.messages += 1
-                return await self._sent(channel, intent, _message_in(answer, request.random_id))
+                request = _request(peer, intent, _media(intent, data), caption)
+                return await self._ask(account, channel, intent, request)
             except Elsewhere as error:
                 error.is_unsure |= is_unsure
                 await self._withdraw(intent, error)
@@ -195,6 +218,13 @@ class Sending:
         failure = Elsewhere(f"{ROUNDS} sends came to nothing", FIRST_S)
         failure.is_unsure = True
         raise failure
+
+    async def _ask(
+        self, account: Account, channel: Channel, intent: Intent, request: SendMediaRequest
+    ) -> Place:
+        answer = await account.ask(request, SEND_S)
+        account.done.messages += 1
+        return await self._sent(channel, intent, _message_in(answer, request.random_id))
 
     async def _amend(
         self, account: Account, channel: Channel, intent: Intent, data: Buffer, error: Ruled
@@ -248,7 +278,7 @@ def _next(intents: Sequence[Intent], pack_id: bytes, channel: Channel, account: 
     return Intent(pack_id, channel.no, account.no, next(mine, 0), new_file_id(), None)
 
 
-def _request(peer: Any, intent: Intent, data: Buffer, caption: str) -> SendMediaRequest:
+def _media(intent: Intent, data: Buffer) -> InputMediaUploadedDocument:
     size, name = memoryview(data).nbytes, file_name(intent.pack_id)
     parts = part_count(size)
     file = (
@@ -256,12 +286,15 @@ def _request(peer: Any, intent: Intent, data: Buffer, caption: str) -> SendMedia
         if is_big(size)
         else InputFile(intent.file_id, parts, name, md5_checksum="")
     )
-    media = InputMediaUploadedDocument(
+    return InputMediaUploadedDocument(
         file,
         mime_type="application/octet-stream",
         attributes=[DocumentAttributeFilename(name)],
         force_file=True,
     )
+
+
+def _request(peer: Any, intent: Intent, media: Any, caption: str) -> SendMediaRequest:
     return SendMediaRequest(
         InputPeerChannel(peer.channel_id, peer.access_hash),
         media,

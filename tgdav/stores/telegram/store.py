@@ -28,6 +28,7 @@ from tgdav.stores.telegram.locations import PAGE, Locations
 from tgdav.stores.telegram.loop import EventLoop
 from tgdav.stores.telegram.members import Members
 from tgdav.stores.telegram.network import Network
+from tgdav.stores.telegram.references import References
 from tgdav.stores.telegram.sending import Sending
 from tgdav.stores.telegram.transfer import Reading
 from tgdav.stores.telegram.writers import Writers
@@ -54,6 +55,8 @@ class Paces:
     """Of a user."""
     messages_per_minute: int = 18
     """Of a bot, in one channel."""
+    copy_by_reference: bool = False
+    """A pack that another store of the drive has is referred to, not uploaded again."""
 
 
 class Telegram:
@@ -67,6 +70,7 @@ class Telegram:
         self._ledger = ledger
         self._paces = paces
         self._accounts = Accounts(network, ledger, paces.senders)
+        self._references = References(ledger, is_wanted=paces.copy_by_reference)
         self._starting = threading.Lock()
         self._loop: EventLoop | None = None
 
@@ -81,7 +85,7 @@ class Telegram:
             per_hour=paces.messages_per_hour,
             per_minute=paces.messages_per_minute,
         )
-        return TelegramStore(self, accounts, ledger, channels, writers, no)
+        return TelegramStore(self, accounts, ledger, channels, writers, self._references, no)
 
     def start(self) -> EventLoop:
         """Take the accounts up, and connect them, before the first call."""
@@ -133,6 +137,7 @@ class TelegramStore:
         ledger: Ledger,
         channels: Channels,
         writers: Writers,
+        references: References,
         no: int,
     ) -> None:
         self.limits = Limits(LARGEST_PACK, CONCURRENCY, local=False)
@@ -142,7 +147,11 @@ class TelegramStore:
         self._channels = channels
         self._locations = Locations(channels)
         self._reading = Reading(accounts, self._locations)
-        self._sending = Sending(accounts, ledger, channels, self._locations, writers, no)
+        self._sending = Sending(
+            accounts, ledger, channels, self._locations, writers, references, no
+        )
+        self._references, self._no = references, no
+        references.add(no, channels, self._locations)
         self._calls = Calls("the Telegram store")
         self._putting: dict[bytes, asyncio.Future[Place]] = {}
 
@@ -207,6 +216,7 @@ class TelegramStore:
 
     def close(self) -> None:
         self._calls.close()
+        self._references.remove(self._no)
         if self._telegram.is_running:
             with contextlib.suppress(StoreError, StoreBusy):
                 self._run(self._channels.close(), ASK_S)
