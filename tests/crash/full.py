@@ -32,6 +32,7 @@ class Filling(Walk):
                 self._drives.copy()
                 ended = forked(partial(self._fill, number, lasts=lasts))
                 if not ended.told:
+                    assert ended.status == UNHARMED, ended
                     return
                 name = f"{self._scene.name} {number}, {ended.told[0]}"
                 yield name, "" if ended.status == UNHARMED else str(ended)
