@@ -52,6 +52,7 @@ def remount(disk: Path, how: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # some thirty starts of a program
 def test_every_command_says_so_and_changes_nothing(disk: Path):
     data = disk / "drive"
     with serving(data) as server:

@@ -30,6 +30,7 @@ def locked(data: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_locked_database_is_waited_for_and_then_said_to_be_busy(tmp_path: Path):
     """A minute of it is some times `BUSY_S`; so is a little more than that."""
     data = tmp_path / "drive"
@@ -104,6 +105,7 @@ class Client(threading.Thread):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
 def test_a_restart_of_postgresql_under_load_is_503_meanwhile(tmp_path: Path, how: signal.Signals):
     with own_server(synchronous_commit="on") as postgres:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.crash.scenes import SCENES, Scene
 
-MOST_S = 240
+MOST_S = 600
 
 
 @pytest.fixture
