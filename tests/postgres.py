@@ -97,16 +97,8 @@ def _running() -> Iterator[URL]:
     if given := os.environ.get("TGDAV_TEST_POSTGRES"):
         yield make_url(given)
         return
-    programs = _programs()
-    # Not pytest's own folder: a socket's path may have 107 bytes, and `postgres` must enter.
-    folder = Path(tempfile.mkdtemp(prefix="tgdav-postgres-", dir=_place()))
-    try:
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres", "postgres")
-        with _server(programs, folder):
-            yield URL.create("postgresql", USER, database="postgres", query={"host": str(folder)})
-    finally:
-        shutil.rmtree(folder)
+    with own_server() as server:
+        yield server.url
 
 
 def _place() -> str | None:
@@ -131,32 +123,62 @@ def _programs() -> Path:
     pytest.skip(reason)
 
 
+class OwnServer:
+    """A server of the test's own, which it may stop and start again."""
+
+    def __init__(self, programs: Path, folder: Path, settings: dict[str, str]) -> None:
+        self.url = URL.create("postgresql", USER, database="postgres", query={"host": str(folder)})
+        self._programs = programs
+        self._folder = folder
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        made = ["-D", folder / "data", "-U", USER, "--auth=trust", "--no-sync", *ORDER]
+        init = [programs / "initdb", *made]
+        subprocess.run(init, check=True, cwd=folder, capture_output=True, **_account())
+
+    def start(self) -> None:
+        """Return when it takes connections."""
+        log, data = self._folder / "log", self._folder / "data"
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", data, "-k", self._folder, *options],
+                cwd=self._folder,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C ends the tests first, then this
+                **_account(),
+            )
+        _wait(self._process, self._folder, log)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT ends the sessions, then itself; SIGQUIT everything at once."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
 @contextmanager
-def _server(programs: Path, folder: Path) -> Iterator[None]:
-    data, log = folder / "data", folder / "log"
-    account = _account()
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", USER, "--auth=trust", "--no-sync", *ORDER],
-        check=True,
-        cwd=folder,
-        capture_output=True,
-        **account,
-    )
-    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", folder, *options],
-            cwd=folder,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C ends the tests first, then this
-            **account,
-        )
+def own_server(**settings: str) -> Iterator[OwnServer]:
+    """One that runs, with other `settings` than the session's."""
+    programs = _programs()
+    # Not pytest's own folder: a socket's path may have 107 bytes, and `postgres` must enter.
+    folder = Path(tempfile.mkdtemp(prefix="tgdav-postgres-", dir=_place()))
     try:
-        _wait(process, folder, log)
-        yield
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        server = OwnServer(programs, folder, SETTINGS | settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
-        _stop(process)
+        shutil.rmtree(folder)
 
 
 def _account() -> dict[str, object]:
@@ -174,12 +196,3 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"PostgreSQL did not start: {log.read_text()}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)  # "fast": ends the sessions, then itself
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

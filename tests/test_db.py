@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine.default import DefaultDialect
 
 from tgdav.db import Database
-from tgdav.errors import DatabaseError, DatabaseTooNew, NotFound
+from tgdav.errors import DatabaseError, DatabaseTooNew, DiskFull, NotFound
 
 
 def make(connection):
@@ -185,3 +186,22 @@ def test_a_database_of_the_first_schema_goes_on(database_url: str):
             "",
         )
     db.close()
+
+
+def test_a_commit_that_fails_leaves_nothing_in_the_way(db, monkeypatch):
+    """A disk that is full may say so at the commit, and not before."""
+    db.write(make)
+    committed = DefaultDialect.do_commit
+    failing = iter([True, True])
+
+    def fail(dialect, connection):
+        if next(failing, False):
+            raise sqlite3.OperationalError("database or disk is full")
+        committed(dialect, connection)
+
+    monkeypatch.setattr(DefaultDialect, "do_commit", fail)
+    for _ in range(2):
+        with pytest.raises((DiskFull, sqlite3.OperationalError)):
+            db.write(insert(1))
+    assert db.write(insert(1)) == 1
+    assert seen(db) == [1]

@@ -80,6 +80,9 @@ class Database:
         try:
             with _refusals():
                 _migrate(engine)
+        except _Away as error:
+            engine.dispose()
+            raise DatabaseError(str(error)) from error
         except BaseException:
             engine.dispose()
             raise
@@ -137,7 +140,8 @@ class Snapshot:
         trace: TracebackType | None,
     ) -> None:
         if not self._is_inner:
-            self._reader.leave(error)
+            with _refusals():
+                self._reader.leave(error)
         if isinstance(error, exc.DBAPIError | sqlite3.Error):
             raise _refusal(error) from error
 
@@ -317,6 +321,12 @@ class _Overtaken(TgdavError):
     """PostgreSQL asks for the transaction to be run again."""
 
 
+class _Away(DatabaseBusy):
+    """The server cannot be reached; it may be starting."""
+
+
+GONE = {"57P01", "57P02", "57P03", "53300"}
+"""It stops, it crashed, it starts; it has no connection to spare. As class 08 has it, too."""
 AGAIN = {"40001", "40P01", "23503", "23505"}
 """Serialization failure, deadlock; a key that a concurrent write took first, or removed."""
 
@@ -338,9 +348,18 @@ def _refusal(error: exc.DBAPIError | sqlite3.Error) -> TgdavError:
         return _Overtaken(said)
     if "disk is full" in said or state == "53100":
         return DiskFull("the database's disk is full")
+    if _is_away(error, state):
+        return _Away(f"the database answers: {said}")
     if "locked" in said or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
         return DatabaseBusy(f"the database answers: {said}")
     return DatabaseError(f"the database answers: {said}")
+
+
+def _is_away(error: exc.DBAPIError | sqlite3.Error, state: str | None) -> bool:
+    """True if no PostgreSQL answered, or one that could not."""
+    if not isinstance(error, exc.OperationalError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    return state is None or state in GONE or state.startswith("08")
 
 
 def _engine(url: str) -> Engine:
@@ -386,6 +405,8 @@ def _sqlite(url: URL) -> Engine:
         if options.get("isolation_level") != "AUTOCOMMIT":
             driver = connection.connection.dbapi_connection
             assert driver is not None  # noqa: S101 - a connection that has just been made
+            if driver.in_transaction:
+                driver.rollback()  # a commit that failed may leave its transaction open
             driver.cursor().execute(options.get("begin", "BEGIN"))
 
     return engine

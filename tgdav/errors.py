@@ -213,6 +213,12 @@ class DriveInUse(Failed):
     exit_code = 75
 
 
+class FolderRefused(Failed):
+    """The data folder cannot be written: it is on a read-only disk, or somebody else's."""
+
+    exit_code = 73
+
+
 class DatabaseError(Failed):
     """The database cannot be opened, or is damaged."""
 

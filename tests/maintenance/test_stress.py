@@ -1,8 +1,14 @@
-"""gc against writers: what was answered is readable, whatever is collected meanwhile."""
+"""gc against writers: what was answered is readable, whatever is collected meanwhile.
 
+`TGDAV_TEST_STRESS_S` is for how many seconds, if for longer than twenty collections take.
+`pytest -s` then shows what was done.
+"""
+
+import os
 import random
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -17,6 +23,7 @@ from tgdav.tree.paths import parse
 
 ROUNDS = 20
 MOST_S = 60
+LASTS_S = float(os.environ.get("TGDAV_TEST_STRESS_S", "0"))
 WRITERS = 3
 SIZES = (300, 900, 3000, 20_000, 150_000)
 CONTENTS = [content(size, seed=size + seed) for size in SIZES for seed in range(8)]
@@ -31,7 +38,7 @@ class Writer(threading.Thread):
         self.drive, self.top, self.over = drive, f"/{number}", over
         self.random = random.Random(number)
         self.kept = {}
-        self.busy = 0
+        self.done = Counter()
         self.error = None
 
     def run(self):
@@ -41,7 +48,7 @@ class Writer(threading.Thread):
                 try:
                     self.step()
                 except (Busy, NotFound, AlreadyExists):
-                    self.busy += 1
+                    self.done["refused"] += 1
         except BaseException as error:
             self.error = error
 
@@ -64,6 +71,7 @@ class Writer(threading.Thread):
             assert self.drive.read(path) == self.kept[path]
         elif did == "restore":
             self.restore(path)
+        self.done[did] += 1
 
     def restore(self, path):
         if path in self.kept:
@@ -82,16 +90,15 @@ class Collector(threading.Thread):
     def __init__(self, drive, over):
         super().__init__()
         self.drive, self.over = drive, over
-        self.collected = self.dropped = self.rewritten = self.dead_versions = 0
+        self.rounds = self.collected = self.dropped = self.rewritten = self.dead_versions = 0
         self.error = None
 
     def run(self):
         before = time.monotonic()
         try:
-            give_up = before + MOST_S
-            for _ in range(ROUNDS):
-                now = time.monotonic()
-                if now > give_up:
+            last, give_up = before + LASTS_S, before + max(MOST_S, LASTS_S)
+            while (now := time.monotonic()) < give_up:
+                if self.rounds >= ROUNDS and now > last:
                     break
                 uptime.add(self.drive.db, int((now - before) * 1e9))
                 before = now
@@ -100,6 +107,10 @@ class Collector(threading.Thread):
             self.error = error
         finally:
             self.over.set()
+
+    def figures(self):
+        names = ("rounds", "collected", "dropped", "rewritten", "dead_versions")
+        return {name: getattr(self, name) for name in names}
 
     def round(self):
         time.sleep(0.3)
@@ -115,9 +126,11 @@ class Collector(threading.Thread):
         self.collected += found.collected_blocks
         self.dropped += found.dropped_packs
         self.rewritten += found.rewritten_packs
+        self.rounds += 1
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(LASTS_S + 300)
 def test_no_answered_file_becomes_unreadable(drive):
     over = threading.Event()
     drive.room.vault.start()
@@ -126,10 +139,12 @@ def test_no_answered_file_becomes_unreadable(drive):
     for thread in (*writers, collector):
         thread.start()
     for thread in (*writers, collector):
-        thread.join(120)
+        thread.join(LASTS_S + 120)
         assert not thread.is_alive()
         if thread.error:
             raise thread.error
+    done = sum((writer.done for writer in writers), Counter())
+    print(f"writers {dict(done)}, collector {collector.figures()}")
     assert collector.collected > 0
     assert collector.dropped > 0
     assert collector.rewritten > 0

@@ -485,16 +485,41 @@ def test_sweep_removes_what_the_dead_left_and_nothing_of_the_living(
     assert files(folder) == sorted([kept, locator])
 
 
-def test_sweep_leaves_what_is_younger_than_itself(store: DirectoryStore, folder: Path):
-    """Its owner may be about to lock it."""
-    store.put(pack_id(1), content(1), "")
-    part = next(folder.glob("??")) / ".ab.12345678.part"
-    part.touch()
+def test_sweep_removes_what_somebody_left_a_moment_ago(store: DirectoryStore, folder: Path):
+    """Whoever starts right after a crash finds it, and not only the next start."""
+    locator = store.put(pack_id(1), content(1), "")
+    (folder / locator).with_name(".ab.12345678.part").touch()
     store.sweep()
-    assert part.exists()
-    os.utime(part, LONG_AGO)
-    store.sweep()
-    assert not part.exists()
+    assert files(folder) == [locator]
+
+
+def test_a_part_that_is_swept_before_it_is_locked_is_begun_anew(
+    store: DirectoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    locked = packfile.fcntl.flock
+    swept: list[Path] = []
+
+    def sweep_first(descriptor: int, how: int) -> None:
+        if not swept:
+            swept.extend(folder.glob("??/.*.part"))
+            swept[0].unlink()
+        locked(descriptor, how)
+
+    monkeypatch.setattr(packfile.fcntl, "flock", sweep_first)
+    locator = store.put(pack_id(1), content(1), "")
+    assert len(swept) == 1
+    assert store.read(locator, 0, len(content(1))) == content(1)
+    assert files(folder) == [locator]
+
+
+def test_what_a_put_left_when_it_was_killed_goes_with_the_next_put(folder: Path):
+    locator = DirectoryStore.make(folder).put(pack_id(1), content(1), "")
+    half = (folder / locator).with_name(f".{pack_id(1).hex()}.12345678.part")
+    half.write_bytes(b"half")
+    (folder / locator).unlink()
+    again = DirectoryStore(folder)
+    assert again.put(pack_id(1), content(1), "") == locator
+    assert files(folder) == [locator]
 
 
 def test_where_files_cannot_be_locked_sweep_goes_by_age(

@@ -258,9 +258,14 @@ def _properties(connection: Connection, table: Any) -> dict[int, dict[str, str]]
 
 
 def lines(db: Database) -> list[bytes]:
-    """The journal, a line a change."""
+    """The whole journal, a line a change."""
+    found: list[bytes] = []
+    after, rows = 0, b"first"
     with db.read() as connection:
-        return journal.unpacked(connection, 0)[1].splitlines()
+        while rows:
+            after, rows = journal.unpacked(connection, after)
+            found += rows.splitlines()
+    return found
 
 
 def _kept_extents(connection: Connection, version: int) -> Extents:

@@ -4,6 +4,7 @@ Knows no store and no tree.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 from tgdav.blocks import keyfile
 from tgdav.blocks.keys import Keys
 from tgdav.db import Database
-from tgdav.errors import DriveInUse, KeyRefused
+from tgdav.errors import DiskFull, DriveInUse, FolderRefused, KeyRefused
 from tgdav.settings import Settings, load
 
 DATABASE, STORE, SPOOL, CACHE = "drive.db", "store", "spool", "cache"
@@ -38,7 +39,12 @@ def change_passphrase(folder: Path, new: str | None, passphrase: Passphrase | No
 
 
 def open_database(folder: Path, settings: Settings) -> Database:
-    """The database of the data folder, made if it is not there. Raises `DatabaseError`."""
+    """The database of the data folder, made if it is not there.
+
+    Raises `DatabaseError`, and `FolderRefused` at once where nothing could be written later.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FolderRefused(f"the data folder {folder} cannot be written")
     return Database.open(settings.database.url or f"sqlite:///{folder.absolute() / DATABASE}")
 
 
@@ -46,20 +52,37 @@ def open_database(folder: Path, settings: Settings) -> Database:
 def alone(folder: Path) -> Iterator[None]:
     """Be the one process that makes and serves the drive in `folder`, which is made.
 
-    The system drops the lock with the process. Raises `DriveInUse`.
+    The system drops the lock with the process. Raises `DriveInUse`, `FolderRefused`,
+    `DiskFull`.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / f"{SERVING}.lock")
-    try:
-        lock.acquire(timeout=0.5)  # a command may try it for a moment
-    except filelock.Timeout as error:
-        raise DriveInUse("another process serves this data folder") from error
+    with told(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0.5)  # a command may try it for a moment
+        except filelock.Timeout as error:
+            raise DriveInUse("another process serves this data folder") from error
     with lock:
-        (folder / SERVING).write_text(f"{os.getpid()}\n")
+        with told(folder):
+            (folder / SERVING).write_text(f"{os.getpid()}\n")
         try:
             yield
         finally:
-            (folder / SERVING).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (folder / SERVING).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Say in our own errors what the system says of writing into the data folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"the disk of the data folder {folder} is full") from error
+        raise FolderRefused(
+            f"the data folder {folder} cannot be written: {error.strerror}"
+        ) from error
 
 
 def is_served(folder: Path) -> bool:

@@ -5,7 +5,7 @@ import json
 import secrets
 from pathlib import Path
 
-from tgdav.app.folder import SPOOL, STORE, load_keys, open_database
+from tgdav.app.folder import SPOOL, STORE, load_keys, open_database, told
 from tgdav.blocks import drive as drives
 from tgdav.blocks import keyfile, roster
 from tgdav.blocks.chunker import ChunkSizes
@@ -28,7 +28,7 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
 
     Inside `alone`. The row of the drive is written last: until then another try begins anew. Raises
     `DriveMissing` where the folder holds what a lost drive left, `KeyRefused`,
-    `DatabaseError`, `StoreError`, `DiskFull`.
+    `DatabaseError`, `StoreError`, `DiskFull`, `FolderRefused`.
     """
     with contextlib.closing(open_database(folder, settings)) as db:
         if drives.find(db):
@@ -40,7 +40,8 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
         DirectoryStore.make(folder / STORE)
         roster.add(db, "directory", {"path": STORE})
         password = _first_password(db)
-        _remember_database(folder, settings)
+        with told(folder):
+            _remember_database(folder, settings)
         db.write(lambda c: drives.make(c, keys.key_id, best_aead(), CHUNKS))
         return password
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from tgdav.app import verifying
 from tgdav.app.drive import Drive, graces_of
-from tgdav.app.folder import CACHE, DATABASE, GATEWAY, SPOOL, Passphrase, load_keys, open_database
+from tgdav.app.folder import (
+    CACHE,
+    DATABASE,
+    GATEWAY,
+    SPOOL,
+    Passphrase,
+    load_keys,
+    open_database,
+    told,
+)
 from tgdav.app.reach import Reach
 from tgdav.blocks import drive as drives
 from tgdav.blocks import keyfile, roster
@@ -52,8 +61,8 @@ def opened(
 ) -> Iterator[Drive]:
     """The drive in `folder`; with `serving`, inside `alone`, it flushes by the clock.
 
-    Raises `DriveMissing`, `KeyRefused`, `DatabaseError`, `StoreError`; then nothing was
-    changed.
+    Raises `DriveMissing`, `KeyRefused`, `DatabaseError`, `StoreError`, `FolderRefused`; then
+    nothing was changed.
     """
     settings = settings or load(folder)
     if not folder.is_dir() or not (settings.database.url or (folder / DATABASE).exists()):
@@ -213,5 +222,6 @@ def _spool_no(folder: Path, db: Database) -> int:
     """The number of this folder's spool: each gateway on a database has one of its own."""
     file = folder / GATEWAY
     if not file.exists():
-        file.write_text(secrets.token_hex(8) + "\n")
+        with told(folder):
+            file.write_text(secrets.token_hex(8) + "\n")
     return roster.add(db, "spool", {"gateway": file.read_text().strip()})

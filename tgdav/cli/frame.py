@@ -34,7 +34,8 @@ EXIT_CODES = """
 \b
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 damage found · 65 refused, nothing changed ·
 66 no drive, or one too many · 69 the address cannot be had ·
-71 the stores are ahead, read-only · 72 recovery would be incomplete · 73 disk full ·
+71 the stores are ahead, read-only · 72 recovery would be incomplete ·
+73 disk full, or the data folder cannot be written ·
 74 database · 75 in use or busy, try again · 76 database of a newer tgdav ·
 77 wrong key or unsafe key file · 78 settings
 """

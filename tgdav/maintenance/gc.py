@@ -2,7 +2,8 @@
 
 An unreferenced block is condemned; a grace of uptime later it is looked at again and
 leaves the index; packs in which no block lies are dropped a grace after that. A pack that
-is mostly dead is rewritten. Refuses where anything is not as it should be.
+is mostly dead is rewritten. Refuses where anything is not as it should be. A crash leaves
+at worst a pack that nothing names, and a store without what was to go: the next run goes on.
 """
 
 import time

@@ -23,7 +23,7 @@ from tgdav.stores.packfile import (
     TRAILER,
     PackSink,
     caption_in,
-    is_owned,
+    sweep,
     sync_folder,
     told,
 )
@@ -157,10 +157,8 @@ class DirectoryStore:
         """Remove what dead processes left half written; raises `StoreError`."""
         with self._call():
             self._require_marker()
-            for part in self._folder.glob("??/.*.part"):
-                with contextlib.suppress(FileNotFoundError):
-                    if part.stat().st_mtime < self._started and not is_owned(part):
-                        part.unlink()
+            for shelf in self._folder.glob("??"):
+                self._sweep(shelf)
 
     def close(self) -> None:
         self._calls.close()
@@ -202,15 +200,24 @@ class DirectoryStore:
         return PackSink(self._shelf(locator), pack_id, caption, partial(self._place, locator))
 
     def _shelf(self, locator: Locator) -> Path:
-        """The folder of the pack; if it was not there, made so that it lasts."""
+        """The folder of the pack; if it was not there, made so that it lasts.
+
+        What a dead process left in it goes: whoever puts that pack again comes by here.
+        """
         shelf = self._folder / locator[:2]
         # Whoever finds it made has to know that it is on the disk, too.
         with self._placing:
             if shelf.name not in self._shelves or not shelf.is_dir():
                 shelf.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(self._folder)
+                self._sweep(shelf)
                 self._shelves.add(shelf.name)
         return shelf
+
+    def _sweep(self, shelf: Path) -> None:
+        for part in shelf.glob(".*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                sweep(part, self._started)
 
     def _place(self, locator: Locator, part: Path) -> Locator:
         """Show a finished file under its locator, for good."""

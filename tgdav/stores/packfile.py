@@ -29,7 +29,7 @@ CAPTION = 200
 class PackSink:
     """A pack being written, in one thread. Left without `keep`, it leaves nothing.
 
-    If the process dies in it, it leaves a file that `DirectoryStore.sweep` removes.
+    If the process dies in it, it leaves a part, which `sweep` removes.
     """
 
     def __init__(
@@ -38,10 +38,7 @@ class PackSink:
         self._trailer = trailer_of(caption)
         self._place = place
         self._shelf = shelf
-        self._part = shelf / f".{pack_id.hex()}.{secrets.token_hex(4)}.part"
-        self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with contextlib.suppress(OSError):  # without locks, `sweep` has to go by age alone
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._part, self._file = _own_part(shelf, pack_id)
 
     def __enter__(self) -> Self:
         return self
@@ -89,18 +86,36 @@ def caption_in(trailer: bytes) -> str:
     return text.rstrip(b"\0").decode("ascii", "replace")
 
 
-def is_owned(part: Path) -> bool:
-    """True while a sink of some process has the file open."""
+def sweep(part: Path, before: float) -> None:
+    """Remove the part if the process that wrote it is dead.
+
+    Where files cannot be locked, that is one last written before then (s since 1970).
+    """
     descriptor = os.open(part, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_dead = True
     except BlockingIOError:
-        return True
+        is_dead = False
     except OSError:
-        return False
+        is_dead = os.fstat(descriptor).st_mtime < before
+    try:
+        if is_dead:
+            part.unlink()  # within the lock, which its owner may be about to take
     finally:
         os.close(descriptor)
-    return False
+
+
+def _own_part(shelf: Path, pack_id: bytes) -> tuple[Path, int]:
+    """A new part that no `sweep` removes while this process lives, and its descriptor."""
+    while True:
+        part = shelf / f".{pack_id.hex()}.{secrets.token_hex(4)}.part"
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with contextlib.suppress(OSError):  # without locks, `sweep` has to go by age alone
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file).st_nlink:
+            return part, file
+        os.close(file)  # swept before it was locked
 
 
 def sync_folder(folder: Path) -> None:

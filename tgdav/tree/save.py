@@ -1,7 +1,8 @@
 """One file's content on its way in, from the first byte to the transaction.
 
 Counts bytes against what was announced and what the user may keep. What becomes of
-them when they are complete is for `publish` to say.
+them when they are complete is for `publish` to say; a crash before that leaves what
+was there, and after it the new content, whole.
 """
 
 import contextlib
