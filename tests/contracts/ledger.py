@@ -111,6 +111,7 @@ class LedgerContract(ABC):
         assert ledger.channels(STORE) == [first, stranger]
         assert ledger.channels(OTHER_STORE) == [other]
         assert ledger.channels(99) == []
+        assert ledger.channel_ids() == {1 << 40, 7}
         assert "hash" not in repr(first)
 
     def test_each_store_has_a_mark_of_its_own(self, ledger: Ledger):

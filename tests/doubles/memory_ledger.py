@@ -97,6 +97,10 @@ class MemoryLedger:
         with self._lock:
             return [channel for channel in self._channels.values() if channel.store == store]
 
+    def channel_ids(self) -> set[int]:
+        with self._lock:
+            return {channel.channel_id for channel in self._channels.values()}
+
     def mark(self, store: int) -> str:
         return f"{self._word}-{store}"
 

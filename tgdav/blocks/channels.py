@@ -29,6 +29,7 @@ _CHANNELS = (
     .where(channels.c.store == bindparam("of_store"))
     .order_by(channels.c.no)
 )
+_IDS = select(channels.c.channel_id)
 _ADD_CHANNEL = insert(channels)
 _NOTE_CHANNEL = (
     update(channels)
@@ -130,6 +131,10 @@ class ChannelRows(Rows):
     def channels(self, store: int) -> list[Channel]:
         with self._db.read() as connection:
             return self._channels(connection, store)
+
+    def channel_ids(self) -> set[int]:
+        with self._db.read() as connection:
+            return set(connection.scalars(_IDS))
 
     def mark(self, store: int) -> str:
         return self._keys.derive(f"channels of store {store}")[:8].hex()

@@ -131,6 +131,10 @@ class Ledger(Protocol):
         """The store's channels, in the order in which they were added."""
         ...
 
+    def channel_ids(self) -> set[int]:
+        """Telegram's ids of all channels that any store has."""
+        ...
+
     def mark(self, store: int) -> str:
         """A word by which the store's channels are known, and no other store's of any drive."""
         ...

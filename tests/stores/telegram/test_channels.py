@@ -180,6 +180,15 @@ def test_the_unrecorded_channel_of_another_drive_is_left_alone(pair: Rig):
     assert channel_id(pair) != made
 
 
+def test_the_channel_of_another_store_is_left_alone_whatever_its_mark(pair: Rig):
+    pair.ledger.mark = lambda store: "the same"  # type: ignore[method-assign]
+    pair.store()
+    put_and_read(pair.open_ones[0].store(STORE + 1, title="packs"))
+    (first,) = pair.ledger.channels(STORE)
+    (second,) = pair.ledger.channels(STORE + 1)
+    assert first.channel_id != second.channel_id
+
+
 class Killed(Exception):
     pass
 

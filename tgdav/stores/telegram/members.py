@@ -148,8 +148,8 @@ class Members:
 
     async def _stray(self, account: Account) -> Any:
         """A channel that the account made for this store, and that was never recorded."""
-        recorded = await asyncio.to_thread(self._ledger.channels, self._store)
-        known = {channel.channel_id for channel in recorded}
+        # A recovered drive may have numbered its stores anew: no channel is to be two stores'.
+        known = await asyncio.to_thread(self._ledger.channel_ids)
         mark = self._ledger.mark(self._store)
         async for chat in dialogs(account):
             is_mine = isinstance(chat, Chat) and chat.creator and chat.id not in known
