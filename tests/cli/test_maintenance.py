@@ -117,6 +117,24 @@ def test_the_jobs_are_listed_paused_and_resumed(tmp_path: Path):
     assert command("maintenance", "list", data=data) == ""
 
 
+def test_a_server_runs_a_job_for_who_asks(tmp_path: Path):
+    data = tmp_path / "drive"
+    enabled = {"TGDAV_MAINTENANCE_ENABLED": "true", "TGDAV_STORE_COPIES": "1"}
+    with serving(data, **enabled) as server:
+        assert server.request("PUT", "/a", os.urandom(3_000_000))[0] == 201
+        assert run("flush", data=data)[0] == 0
+        assert run("maintenance", "run", "scrub", data=data)[0] == 0
+        (pack,) = (data / "store").glob("??/*.pack")
+        pack.unlink()
+        code, said = facts("maintenance", "run", "fsck", data=data)
+        assert (code, said["found"]["replica_missing"]) == (3, 1)
+        assert said["repaired"]["lost"] == [1]
+        code, _, said = run("maintenance", "run", "gc", "--wait", "0.01", data=data)
+        assert (code, "the server has not done it" in said) == (75, True)
+    code, _, said = run("maintenance", "run", "fsck", data=data)
+    assert (code, "no server serves this drive" in said) == (65, True)
+
+
 @pytest.mark.parametrize("name", ["fsck", "scrub", "repair", "maintenance"])
 def test_each_command_explains_itself(name: str):
     done = subprocess.run(

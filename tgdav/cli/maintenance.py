@@ -8,14 +8,19 @@ from typing import Any
 import click
 
 from tgdav import app
-from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
+from tgdav.cli.frame import EX_DAMAGE, ask_passphrase, data_option, json_option, print_json
+from tgdav.errors import Refused
 from tgdav.maintenance import turn
-from tgdav.maintenance.schedule import Ran, last_runs
+from tgdav.maintenance.schedule import Ran, asked, last_runs
+
+JOBS = ("repair", "fsck", "scrub", "expire", "gc", "accounts")
+TROUBLES = ("trouble", "troubles", "found", "bad_count", "out_of_reach", "lost", "short")
+"""Facts that are empty where all is well."""
 
 
 @click.group()
 def command() -> None:
-    """Show, pause and resume the jobs that a server runs by the clock."""
+    """Show, run, pause and resume the jobs that a server runs by the clock."""
 
 
 @command.command("list")
@@ -35,6 +40,33 @@ def show(folder: Path, as_json: bool) -> None:
         ended = facts["ended_s_ago"]
         when = "not ended" if ended is None else f"{ended:,.0f} s ago"
         click.echo(f"{ran.name}\t{when}\t{json.dumps(ran.facts)}")
+
+
+@command.command(epilog="Exit codes: 0 all is well · 3 there is trouble · 75 not done in time")
+@click.argument("job", type=click.Choice(JOBS))
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds to wait for it; it goes on after them.",
+)
+@json_option
+@data_option
+def run(folder: Path, job: str, wait: float, as_json: bool) -> None:
+    """Have the server run a job now, and print what it says.
+
+    A server has the accounts, so what lies in Telegram is in no other command's reach.
+    """
+    if not app.is_served(folder):
+        raise Refused("no server serves this drive: the command of the job's name does it")
+    with app.opened(folder, passphrase=ask_passphrase) as drive:
+        facts = asked(drive.db, job, wait).facts
+    if as_json:
+        print_json(facts)
+    for name, value in () if as_json else facts.items():
+        click.echo(f"{name}\t{json.dumps(value)}")
+    raise SystemExit(EX_DAMAGE if any(facts.get(name) for name in TROUBLES) else 0)
 
 
 @command.command()
