@@ -16,9 +16,18 @@ from tests.blocks.room import KEYS, content
 from tests.maintenance.ward import harm
 from tgdav import app
 from tgdav.app.drive import Drive
-from tgdav.blocks import delivery, keeping, keyfile, packing, rewriting, roster, uptime
+from tgdav.blocks import (
+    delivery,
+    keeping,
+    keyfile,
+    packing,
+    rewriting,
+    roster,
+    shedding,
+    uptime,
+)
 from tgdav.blocks.tables import packs, replicas
-from tgdav.maintenance import gc, mending, repair
+from tgdav.maintenance import gc, mending, repair, snapshot
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.expire import expire
 from tgdav.maintenance.scrub import scrub
@@ -208,6 +217,18 @@ def _repair(drive: Drive, _answer: Answer) -> None:
         repair.repair(drive.vault.workshop, drive.scratch, Course(), settled_s=0)
 
 
+def _thrice(drive: Drive) -> None:
+    """As many snapshots as are kept, so that the next one takes the place of one."""
+    for _ in range(3):
+        put(drive, "/small", KEPT["/small"])
+        drive.snapshots.take()
+    put(drive, "/small", KEPT["/small"])
+
+
+def _snapshot(drive: Drive, _answer: Answer) -> None:
+    drive.snapshots.take()
+
+
 LITTERED: Files = KEPT | {LEFT: MIXED[LEFT]}
 DAMAGES = frozenset(
     {
@@ -254,6 +275,16 @@ SCENES = {
             ),
             before=LITTERED,
             after=LITTERED,
+        ),
+        Scene(
+            "snapshot",
+            _thrice,
+            _snapshot,
+            (
+                (snapshot, "A crash leaves parts that the next one clears away"),
+                (shedding, "a crash on the way leaves it to the next call"),
+            ),
+            may_find=frozenset({"replica_missing"}),  # of a pack that is being shed
         ),
         Scene(
             "repair",

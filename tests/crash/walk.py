@@ -29,6 +29,7 @@ from tests.tree import replay
 from tgdav import app, db
 from tgdav.app.drive import Drive
 from tgdav.app.folder import SPOOL
+from tgdav.blocks import snapshots
 from tgdav.blocks.tables import leases, packs
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.fsck import SETTLED_S, fsck
@@ -165,7 +166,8 @@ class Walk:
             settled_ns = time.time_ns() + int(2 * SETTLED_S * 1e9)
             found = list(fsck(drive.vault.workshop, clock=lambda: settled_ns))
             assert not found, found
-            replay.check(drive.db)
+            if not has_snapshot(drive):  # else the journal's older rows are gone
+                replay.check(drive.db)
             require_no_strays(drive)
 
     def _require_whole(self, drive: Drive, answered: list[str]) -> None:
@@ -181,6 +183,11 @@ class Walk:
     @property
     def _paths(self) -> set[str]:
         return {*self._scene.before, *self._scene.after}
+
+
+def has_snapshot(drive: Drive) -> bool:
+    with drive.db.read() as connection:
+        return snapshots.newest(connection) is not None
 
 
 def read(drive: Drive, path: str) -> bytes | None:

@@ -114,13 +114,15 @@ def journals(drive):
 
     from tests.blocks.room import KEYS
     from tgdav.blocks.pack import read_pack
+    from tgdav.blocks.payload import read_journal
 
     told = set()
     for each in drive.room.store.scan():
         contents = read_pack(
             lambda at, size, of=each.locator: drive.room.store.read(of, at, size), each.size, KEYS
         )
-        told |= {json.loads(line)[0] for line in contents.journal.splitlines()}
+        if carried := read_journal(contents.journal):
+            told |= {json.loads(line)[0] for line in carried.rows.splitlines()}
     return sorted(told)
 
 

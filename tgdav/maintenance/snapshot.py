@@ -1,7 +1,8 @@
 """Snapshots: the whole tree at one position of the journal, as packs of their own.
 
 Recovery loads the newest and replays what the journal has after it. Taking one lets
-the journal's older rows go from the database; packs keep what recovery may need.
+the journal's older rows go from the database; packs keep what recovery may need. A crash
+leaves parts that the next one clears away.
 """
 
 import time
@@ -230,16 +231,20 @@ class _Writing:
         self._pack.add(0, block_id, sealed, len(chunk))
 
     def _keep(self, *, is_last: bool) -> None:
-        assert self._pack is not None  # noqa: S101 - an image has a first line at least
-        self._renew()
+        pack, self._pack = self._pack, None
+        assert pack is not None  # noqa: S101 - an image has a first line at least
         told = {"id": self._id.hex(), "part": self._parts, "is_last": is_last}
         told |= {"epoch": self._workshop.drive.epoch, "position": self._position}
-        self._pack.journal(payload.facts(told))
+        try:
+            self._renew()
+            pack.journal(payload.facts(told))
+        except BaseException:
+            pack.abandon()
+            raise
 
         def record(connection: Connection, kept: KeptPack) -> None:
             snapshots.record(connection, kept.pack.no, self._id, self._parts, is_last=is_last)
 
-        pack, self._pack = self._pack, None
         kept, _ = keep(self._workshop, pack, record)
         self._parts += 1
         self._bytes += kept.pack.size
