@@ -150,6 +150,24 @@ def test_no_server_is_started_while_a_command_has_the_stores(tmp_path: Path):
         server.start()
 
 
+def said_on_a_terminal(*arguments: str, data: Path) -> str:
+    """What a command writes to standard error where that is a terminal."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "tgdav", *arguments, "--data", str(data)],
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        env=ENVIRONMENT | {"TERM": "xterm"},
+        check=True,
+    )
+    os.close(theirs)
+    said = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.stdout == b""
+    return said
+
+
 @pytest.mark.parametrize("is_served", [True, False])
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path, is_served: bool):
     data = tmp_path / "drive"
@@ -157,18 +175,7 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path, is_served: bool):
         server.request("PUT", "/a", os.urandom(100_000))
         if not is_served:
             server.kill()
-        ours, theirs = pty.openpty()
-        done = subprocess.run(
-            [sys.executable, "-m", "tgdav", "flush", "--data", str(data)],
-            stderr=theirs,
-            stdout=subprocess.PIPE,
-            timeout=60,
-            env=ENVIRONMENT | {"TERM": "xterm"},
-            check=True,
-        )
-        os.close(theirs)
-        said = os.read(ours, 1 << 16).decode()
-        os.close(ours)
-        assert done.stdout == b""
-        assert "Flushing" in said
-        assert "100%" in said
+        for _ in ("something to flush", "nothing"):
+            said = said_on_a_terminal("flush", data=data)
+            assert "Flushing" in said
+            assert "100%" in said

@@ -123,7 +123,7 @@ def beside_server(folder: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on standard error, if that is a terminal."""
+    """A bar on standard error, if that is a terminal; full when the work is done."""
     if not sys.stderr.isatty():
         yield unseen
         return
@@ -134,6 +134,8 @@ def progress_bar(label: str) -> Iterator[Progress]:
             bar.update(done - bar.pos)
 
         yield tell
+        # A server may have been quicker than we looked, or nothing was to be done.
+        bar.update((bar.length or 1) - bar.pos)
 
 
 def read_password(from_stdin: bool, what: str = "Password") -> str:

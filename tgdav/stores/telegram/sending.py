@@ -97,9 +97,10 @@ class Sending:
             if before and before.no != channel.no:
                 failures.clear()  # they were about that one
             account = await self._writers.best(channel, failures)
-            intent = _next(await self._intents(pack_id), pack_id, channel, account)
             try:
+                # At work at once: who chooses next must see it, or many packs choose alike.
                 with self._writers.at_work(account, channel):
+                    intent = _next(await self._intents(pack_id), pack_id, channel, account)
                     return await self._upload(account, channel, intent, data, caption)
             except Elsewhere as error:
                 failures[account.no] = error
