@@ -7,17 +7,15 @@ and the same process goes on when there is room.
 
 import errno
 import itertools
-import logging
 import os
 import sqlite3
 import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
-from tests.crash.scenes import SCENES, opened
+from tests.crash.scenes import opened
 from tests.crash.steps import ROOM, Step, Steps
-from tests.crash.walk import UNHARMED, Drives, Tell, Walk, end_leases, forked, void
+from tests.crash.walk import UNHARMED, Tell, Walk, end_leases, forked, main, void
 from tgdav.errors import TgdavError
 
 
@@ -68,15 +66,5 @@ class Filling(Walk):
             self._go_on()
 
 
-def main(name: str, folder: str) -> int:
-    """Walk; say each step, and what is wrong; 1 if anything is."""
-    logging.disable(logging.CRITICAL)
-    bad = 0
-    for step, wrong in Filling(SCENES[name], Drives(Path(folder))).steps():
-        print(step, f"\n{wrong}" if wrong else "", flush=True)
-        bad += bool(wrong)
-    return int(bad > 0)
-
-
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(Filling, *sys.argv[1:]))

@@ -216,15 +216,15 @@ def packs_in(drive: Drive, store: str) -> list[Path]:
     return list((drive.folder / store).glob("??/*"))
 
 
-def main(name: str, folder: str) -> int:
+def main(kind: type[Walk], name: str, folder: str) -> int:
     """Walk; say each step, and what is wrong; 1 if anything is."""
     logging.disable(logging.CRITICAL)
     bad = 0
-    for step, wrong in Walk(SCENES[name], Drives(Path(folder))).steps():
+    for step, wrong in kind(SCENES[name], Drives(Path(folder))).steps():
         print(step, f"\n{wrong}" if wrong else "", flush=True)
         bad += bool(wrong)
     return int(bad > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(Walk, *sys.argv[1:]))

@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 import time
 
@@ -221,65 +222,51 @@ def test_another_drive_in_the_store_is_none_of_our_business(machine, tmp_path):
     other_db.close()
 
 
-def test_an_old_database_put_back_sees_that_the_stores_are_ahead(tmp_path):
-    file, folder = tmp_path / "drive.db", tmp_path / "machine"
-    db = Database.open(f"sqlite:///{file}")
-    made = disaster.machine(db, folder)
-    made.drive.save("/a", b"old")
-    made.flush()
+@contextlib.contextmanager
+def put_back(tmp_path, lost):
+    """A machine on the database of before `lost` was saved, which the store has."""
+    file, backup = tmp_path / "drive.db", tmp_path / "backup.db"
+    with contextlib.closing(Database.open(f"sqlite:///{file}")) as db:
+        made = disaster.machine(db, tmp_path / "machine")
+        made.drive.save("/a", b"old")
+        made.flush()
     room = made.room
-    db.close()
-    shutil.copy(file, tmp_path / "backup.db")
-    room.db = db = Database.open(f"sqlite:///{file}")
-    again = disaster.Machine(room)
-    again.drive.save("/a", b"newer")
-    again.flush()
-    room.vault.close()
-    db.close()
-    room.db = db = Database.open(f"sqlite:///{tmp_path / 'backup.db'}")
-    old = disaster.Machine(room)
-    old.vault.start()
-    with pytest.raises(StoresAhead, match="recover the drive"):
-        old.drive.save("/b", b"x")
-    with pytest.raises(StoresAhead):
-        old.drive.mkdir("/d")
-    with pytest.raises(StoresAhead):
-        old.snapshots.run_if_due(1)
-    assert old.drive.read("/a") == b"old"
-    assert room.rows(journal) == 1
-    room.vault.close()
-    db.close()
+    shutil.copy(file, backup)
+    with contextlib.closing(Database.open(f"sqlite:///{file}")) as room.db:
+        again = disaster.Machine(room)
+        again.drive.save(lost, b"newer")
+        again.flush()
+        room.vault.close()
+    with contextlib.closing(Database.open(f"sqlite:///{backup}")) as room.db:
+        yield disaster.Machine(room)
+        room.vault.close()
+
+
+def test_an_old_database_put_back_sees_that_the_stores_are_ahead(tmp_path):
+    with put_back(tmp_path, "/a") as old:
+        old.vault.start()
+        with pytest.raises(StoresAhead, match="recover the drive"):
+            old.drive.save("/b", b"x")
+        with pytest.raises(StoresAhead):
+            old.drive.mkdir("/d")
+        with pytest.raises(StoresAhead):
+            old.snapshots.run_if_due(1)
+        assert old.drive.read("/a") == b"old"
+        assert old.room.rows(journal) == 1
 
 
 def test_an_old_database_that_went_on_by_itself_is_no_newer_for_that(tmp_path):
     """Without the stores at hand it changed as much as was lost: numbers tell nothing."""
-    file, folder = tmp_path / "drive.db", tmp_path / "machine"
-    db = Database.open(f"sqlite:///{file}")
-    made = disaster.machine(db, folder)
-    made.drive.save("/a", b"old")
-    made.flush()
-    room = made.room
-    db.close()
-    shutil.copy(file, tmp_path / "backup.db")
-    room.db = db = Database.open(f"sqlite:///{file}")
-    again = disaster.Machine(room)
-    again.drive.save("/b", b"newer")
-    again.flush()
-    room.vault.close()
-    db.close()
-    room.db = db = Database.open(f"sqlite:///{tmp_path / 'backup.db'}")
-    room.store.is_away = True
-    old = disaster.Machine(room)
-    old.vault.start()
-    for number in range(3):
-        old.drive.save(f"/{number}", b"of another history")
-    room.store.is_away = False
-    with pytest.raises(StoresAhead, match="change 2 of epoch 1"):
-        old.vault.require_newest()
-    with pytest.raises(StoresAhead):
-        old.flush()
-    room.vault.close()
-    db.close()
+    with put_back(tmp_path, "/b") as old:
+        old.room.store.is_away = True
+        old.vault.start()
+        for number in range(3):
+            old.drive.save(f"/{number}", b"of another history")
+        old.room.store.is_away = False
+        with pytest.raises(StoresAhead, match="change 2 of epoch 1"):
+            old.vault.require_newest()
+        with pytest.raises(StoresAhead):
+            old.flush()
 
 
 def test_a_store_that_is_ahead_is_not_drained(machine, tmp_path):

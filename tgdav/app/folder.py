@@ -4,9 +4,9 @@ Knows no store and no tree.
 """
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import filelock
@@ -15,7 +15,8 @@ import psutil
 from tgdav.blocks import keyfile
 from tgdav.blocks.keys import Keys
 from tgdav.db import Database
-from tgdav.errors import DiskFull, DriveInUse, FolderRefused, KeyRefused
+from tgdav.disk import told
+from tgdav.errors import DriveInUse, FolderRefused, KeyRefused
 from tgdav.settings import Settings, load
 
 DATABASE, STORE, SPOOL, CACHE = "drive.db", "store", "spool", "cache"
@@ -44,7 +45,7 @@ def open_database(folder: Path, settings: Settings) -> Database:
     Raises `DatabaseError`, and `FolderRefused` at once where nothing could be written later.
     """
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FolderRefused(f"the data folder {folder} cannot be written")
+        raise FolderRefused(f"the data folder {folder}: it cannot be written")
     return Database.open(settings.database.url or f"sqlite:///{folder.absolute() / DATABASE}")
 
 
@@ -56,14 +57,14 @@ def alone(folder: Path) -> Iterator[None]:
     `DiskFull`.
     """
     lock = filelock.FileLock(folder / f"{SERVING}.lock")
-    with told(folder):
+    with writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0.5)  # a command may try it for a moment
         except filelock.Timeout as error:
             raise DriveInUse("another process serves this data folder") from error
     with lock:
-        with told(folder):
+        with writing(folder):
             (folder / SERVING).write_text(f"{os.getpid()}\n")
         try:
             yield
@@ -72,17 +73,9 @@ def alone(folder: Path) -> Iterator[None]:
                 (folder / SERVING).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Say in our own errors what the system says of writing into the data folder."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"the disk of the data folder {folder} is full") from error
-        raise FolderRefused(
-            f"the data folder {folder} cannot be written: {error.strerror}"
-        ) from error
+def writing(folder: Path) -> AbstractContextManager[None]:
+    """For `with`: what the system says of writing into the data folder, in our own errors."""
+    return told(f"the data folder {folder}", FolderRefused)
 
 
 def is_served(folder: Path) -> bool:

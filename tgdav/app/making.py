@@ -5,7 +5,7 @@ import json
 import secrets
 from pathlib import Path
 
-from tgdav.app.folder import SPOOL, STORE, load_keys, open_database, told
+from tgdav.app.folder import SPOOL, STORE, load_keys, open_database, writing
 from tgdav.blocks import drive as drives
 from tgdav.blocks import keyfile, roster
 from tgdav.blocks.chunker import ChunkSizes
@@ -40,7 +40,7 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
         DirectoryStore.make(folder / STORE)
         roster.add(db, "directory", {"path": STORE})
         password = _first_password(db)
-        with told(folder):
+        with writing(folder):
             _remember_database(folder, settings)
         db.write(lambda c: drives.make(c, keys.key_id, best_aead(), CHUNKS))
         return password

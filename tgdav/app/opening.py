@@ -18,7 +18,7 @@ from tgdav.app.folder import (
     Passphrase,
     load_keys,
     open_database,
-    told,
+    writing,
 )
 from tgdav.app.reach import Reach
 from tgdav.blocks import drive as drives
@@ -222,6 +222,6 @@ def _spool_no(folder: Path, db: Database) -> int:
     """The number of this folder's spool: each gateway on a database has one of its own."""
     file = folder / GATEWAY
     if not file.exists():
-        with told(folder):
+        with writing(folder):
             file.write_text(secrets.token_hex(8) + "\n")
     return roster.add(db, "spool", {"gateway": file.read_text().strip()})

@@ -13,9 +13,9 @@ from blake3 import blake3
 from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from tgdav.blocks import index
-from tgdav.blocks.holdings import NO_DIGEST, note_digest
+from tgdav.blocks.holdings import note_digest
 from tgdav.blocks.soundness import examine
-from tgdav.blocks.tables import packs, replicas, stores
+from tgdav.blocks.tables import NO_DIGEST, packs, replicas, stores
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import ContentLost, PackDamaged, StoreBusy, StoreError, TgdavError
 from tgdav.stores.base import Locator

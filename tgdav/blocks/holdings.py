@@ -21,13 +21,11 @@ from sqlalchemy import (
 )
 
 from tgdav.blocks.index import SOUND, SUSPECT, batches
-from tgdav.blocks.tables import blocks, packs, replicas, stores, waste
+from tgdav.blocks.tables import NO_DIGEST, blocks, packs, replicas, stores, waste
 from tgdav.stores.base import Locator
 from tgdav.stores.pool import Replica
 
 SPOOL = "spool"
-NO_DIGEST = b""
-"""Of a pack that was recovered and not yet read as a whole."""
 PAGE = 500
 
 _after = packs.c.no > bindparam("after")

@@ -17,7 +17,7 @@ from tgdav.blocks.keys import Keys
 from tgdav.blocks.numbers import Numbers
 from tgdav.blocks.pack import Caption, PackContents, parse_caption, read_pack
 from tgdav.blocks.patience import patiently
-from tgdav.blocks.tables import found, packs, replicas
+from tgdav.blocks.tables import NO_DIGEST, found, packs, replicas
 from tgdav.db import Database
 from tgdav.errors import PackDamaged, ReplicaMissing
 from tgdav.stores.base import Listed, Locator
@@ -61,7 +61,7 @@ _FIND = insert(found)
 _AGAIN = delete(found).where(found.c.trouble != "")
 _NOTE_DIGEST = (
     update(packs)
-    .where(packs.c.pack_id == bindparam("of_id"), packs.c.digest == b"")
+    .where(packs.c.pack_id == bindparam("of_id"), packs.c.digest == NO_DIGEST)
     .values(digest=bindparam("of_digest"))
 )
 
@@ -217,7 +217,7 @@ def _record_listed(
     for (listed, said), no in zip(page, numbers, strict=True):
         if said.pack_id not in given:
             given[said.pack_id], sizes[said.pack_id] = no, listed.size
-            pack = NewPack(no, said.pack_id, listed.size, b"", listed.caption)
+            pack = NewPack(no, said.pack_id, listed.size, NO_DIGEST, listed.caption)
             index.record_pack(connection, pack, ())
         elif listed.size > sizes[said.pack_id]:
             sizes[said.pack_id] = listed.size

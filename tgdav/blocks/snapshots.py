@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, func, insert, select
 
-from tgdav.blocks.tables import packs, snapshots
+from tgdav.blocks.tables import NO_DIGEST, packs, snapshots
 
 KEPT = 3
 """Complete snapshots that are kept; damage to one leaves two."""
@@ -42,7 +42,7 @@ _SUPERSEDED = select(packs.c.no).where(
 )
 _DIGESTS = (
     select(packs.c.no, packs.c.pack_id, packs.c.digest)
-    .where(packs.c.no > bindparam("after", type_=BigInteger), packs.c.digest != b"")
+    .where(packs.c.no > bindparam("after", type_=BigInteger), packs.c.digest != NO_DIGEST)
     .order_by(packs.c.no)
     .limit(bindparam("most"))
 )

@@ -90,14 +90,16 @@ stores = Table(
     Column("trouble", Text, nullable=False, server_default=""),
 )
 
+NO_DIGEST = b""
+"""Of a pack that was recovered and not yet read as a whole."""
+
 packs = Table(
     "packs",
     metadata,
     Column("no", NUMBER, primary_key=True, autoincrement=False),
     Column("pack_id", LargeBinary(16), nullable=False, unique=True),  # random; the store's name
     Column("size", BigInteger, nullable=False),  # bytes of the whole pack
-    # BLAKE3 of the whole pack; b"" if it was recovered and not yet read as a whole.
-    Column("digest", LargeBinary(32), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # BLAKE3 of the whole, or `NO_DIGEST`
     Column("caption", String(200), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     # What the caption says: "pack", "snapshot" or "head"; only the first have blocks.
@@ -309,6 +311,7 @@ uptime = Table(
 )
 
 __all__ = [
+    "NO_DIGEST",
     "accounts",
     "behind",
     "blocks",

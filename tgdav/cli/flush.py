@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from tgdav import app
-from tgdav.cli.frame import ask_passphrase, beside_server, data_option, progress_bar
+from tgdav.cli.frame import ask_passphrase, beside_server, data_option
+from tgdav.cli.progress import progress_bar
 
 
 @click.command()

@@ -18,7 +18,6 @@ import platformdirs
 
 import tgdav
 from tgdav import app
-from tgdav.blocks.progress import Progress, unseen
 from tgdav.errors import Busy, DriveInUse, Failed, KeyRefused, Refused, TgdavError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,23 +118,6 @@ def beside_server(folder: Path) -> Iterator[bool]:
         except DriveInUse:
             is_beside = True
         yield is_beside
-
-
-@contextlib.contextmanager
-def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on standard error, if that is a terminal; full when the work is done."""
-    if not sys.stderr.isatty():
-        yield unseen
-        return
-    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
-
-        def tell(done: int, total: int) -> None:
-            bar.length = max(total, 1)
-            bar.update(done - bar.pos)
-
-        yield tell
-        # A server may have been quicker than we looked, or nothing was to be done.
-        bar.update((bar.length or 1) - bar.pos)
 
 
 def read_password(from_stdin: bool, what: str = "Password") -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import click
 
+from tgdav.blocks.progress import unseen
 from tgdav.maintenance.course import Progress
 from tgdav.web.page import readable
 
@@ -39,3 +40,20 @@ def progress_line(*, in_bytes: bool = False) -> Iterator[Callable[[str, int, int
         yield tell
     finally:
         click.echo("\r\033[K", err=True, nl=False)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on standard error, if that is a terminal; full when the work is done."""
+    if not sys.stderr.isatty():
+        yield unseen
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        yield tell
+        # A server may have been quicker than we looked, or nothing was to be done.
+        bar.update((bar.length or 1) - bar.pos)

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from tgdav import recovery
-from tgdav.app import Reach
+from tgdav.app import recovering
+from tgdav.app.reach import Reach
+from tgdav.app.recovering import Key, NamedStore, Outcome
 from tgdav.blocks.ledger import SqlLedger
 from tgdav.cli.frame import data_option, json_option, print_json
 from tgdav.cli.progress import progress_line
 from tgdav.errors import KeyRefused, SettingsRefused
-from tgdav.recovery import Key, NamedStore, Outcome
 
 _WORDS = re.compile(r"^(?:[A-Za-z0-9]{8} ?){4}$", re.MULTILINE)
 """One of the two lines of a recovery text."""
@@ -77,7 +77,7 @@ def command(
     """
     session = sys.stdin.readline().strip() if session_stdin else None
     with progress_line() as told:
-        done = recovery.recover(
+        done = recovering.recover(
             folder,
             [NamedStore(*store) for store in stores],
             _key(folder, key_file, passphrase_file),

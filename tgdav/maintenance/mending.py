@@ -17,13 +17,14 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from tgdav.blocks import holdings, index
-from tgdav.blocks.holdings import NO_DIGEST, SPOOL, Held, PackRow
+from tgdav.blocks.holdings import SPOOL, Held, PackRow
 from tgdav.blocks.patchwork import Patchwork
 from tgdav.blocks.soundness import Read, examine
+from tgdav.blocks.tables import NO_DIGEST
 from tgdav.blocks.workshop import Workshop
+from tgdav.disk import told
 from tgdav.errors import Busy, DiskFull, PackDamaged, ReplicaMissing, StoreError
 from tgdav.maintenance.course import Course
-from tgdav.stores.packfile import told
 from tgdav.stores.pool import Replica
 
 PATIENCE = 3
@@ -111,7 +112,7 @@ class Mending:
     def _room(self, size: int) -> Iterator[memoryview]:
         """Memory of `size` bytes that a disk backs, so that the system may take it back."""
         with ExitStack() as stack:
-            with told(self._scratch):
+            with told(f"the folder {self._scratch}", StoreError):
                 file = stack.enter_context(tempfile.TemporaryFile(dir=self._scratch))
                 # Writing into a hole for which the disk has no room would end the process.
                 os.posix_fallocate(file.fileno(), 0, size)

@@ -14,8 +14,9 @@ from functools import partial
 from sqlalchemy import Connection
 
 from tgdav.blocks import holdings, index
-from tgdav.blocks.holdings import NO_DIGEST, Unverified
+from tgdav.blocks.holdings import Unverified
 from tgdav.blocks.soundness import examine
+from tgdav.blocks.tables import NO_DIGEST
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import Busy, PackDamaged, ReplicaMissing, StoreError
 from tgdav.maintenance.course import Course

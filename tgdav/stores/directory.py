@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from tgdav.disk import told
 from tgdav.errors import ReplicaMissing, StoreError
 from tgdav.stores.base import Buffer, Limits, Listed, Locator
 from tgdav.stores.calls import Calls
@@ -25,7 +26,6 @@ from tgdav.stores.packfile import (
     caption_in,
     sweep,
     sync_folder,
-    told,
 )
 
 MARKER = "tgdav-store"
@@ -65,7 +65,7 @@ class DirectoryStore:
 
         Raises `StoreError` if it cannot be made, `DiskFull`.
         """
-        with told(folder):
+        with told(f"the store in {folder}", StoreError):
             _make_folder(folder)
             (folder / MARKER).touch(mode=0o600)
             sync_folder(folder)
@@ -166,7 +166,7 @@ class DirectoryStore:
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
         """Around each call, once: `close` waits for it, the system's errors become ours."""
-        with self._calls.one(), told(self._folder):
+        with self._calls.one(), told(f"the store in {self._folder}", StoreError):
             yield
 
     @contextlib.contextmanager

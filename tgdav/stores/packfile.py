@@ -10,12 +10,13 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tgdav.errors import DiskFull, StoreError
+from tgdav.disk import told
+from tgdav.errors import StoreError
 from tgdav.stores.base import Buffer, Locator
 
 TRAILER = 256
@@ -56,14 +57,14 @@ class PackSink:
     def write(self, data: Buffer) -> None:
         """Append `data`. Raises `DiskFull`, `StoreError`."""
         view = memoryview(data).cast("B")
-        with told(self._shelf.parent):
+        with told(f"the store in {self._shelf.parent}", StoreError):
             while view:
                 view = view[os.write(self._file, view) :]
 
     def keep(self) -> Locator:
         """Return once the pack outlives this process and the power; raises as `write`."""
         self.write(self._trailer)
-        with told(self._shelf.parent):
+        with told(f"the store in {self._shelf.parent}", StoreError):
             # By itself a file's time moves in steps of milliseconds: too few for `scan`.
             now = time.time_ns()
             os.utime(self._file, ns=(now, now))
@@ -128,14 +129,3 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Say in our own errors what the system says in its."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"the disk of the store in {folder} is full") from error
-        raise StoreError(f"the store in {folder}: {error.strerror}") from error

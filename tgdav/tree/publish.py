@@ -110,13 +110,8 @@ class Publication:
         old = _look_again(connection, self.place, self.permit, self.check)
         start, size = self._fit(old)
         new, now_ns = self._next(old, size), time.time_ns()
-        _add_version(connection, new, now_ns)
-        if self.stretch is not None and old is not None and old.version is not None:
-            stop = start + self.draft.size
-            content.splice(connection, old.version, self.version_no, start, stop)
         adopted = self.vault.adopt(connection, self.draft)
-        content.write(connection, self.version_no, adopted, start)
-        _name(connection, new, old, now_ns)
+        put(connection, new, old, adopted, None if self.stretch is None else start, now_ns)
         journal.append(connection, self._change(new, start))
         return new, old is None
 
@@ -144,7 +139,7 @@ class Publication:
         return {"did": "splice", "start": start, **told}
 
 
-def publish_again(
+def put(
     connection: Connection,
     new: Node,
     old: Node | None,
@@ -152,9 +147,10 @@ def publish_again(
     start: int | None,
     at_ns: int,
 ) -> None:
-    """Make a save of then again that the journal tells of; `start` is None but for a splice.
+    """Let the file have the version that `new` names, in place of the `old` one's.
 
-    The blocks of `adopted` (offset, size, block, offset in it) are recorded.
+    Its content is what was `adopted`, (offset, size, block, offset in it) each; a splice has
+    the old content around that, and begins at `start`.
     """
     _add_version(connection, new, at_ns)
     if start is not None and old is not None and old.version is not None:

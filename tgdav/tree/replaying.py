@@ -31,7 +31,7 @@ from tgdav.tree import history, nodes, properties, subtrees, trash
 from tgdav.tree.basket import throw
 from tgdav.tree.nodes import Node, follow
 from tgdav.tree.paths import Path
-from tgdav.tree.publish import publish_again
+from tgdav.tree.publish import put
 from tgdav.tree.tables import (
     NAME,
     extents,
@@ -163,7 +163,7 @@ class Replaying:
             adopted.append((offset, size, no, at))
             offset += size
         new = Node(no=change.pop("node"), **change)
-        publish_again(self._connection, new, old, adopted, start, self._at_ns)
+        put(self._connection, new, old, adopted, start, self._at_ns)
         if not is_kept:
             self._note(new, old)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tgdav.app import Reach
+from tgdav.app.reach import Reach
 from tgdav.blocks import roster, survey, whereabouts
 from tgdav.blocks.keys import Keys
 from tgdav.blocks.leases import Leases

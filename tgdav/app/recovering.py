@@ -1,4 +1,4 @@
-"""The composition root's other half: a drive that was lost comes back into an empty folder.
+"""A drive that was lost comes back into an empty folder.
 
 Knows which keys a person may give, and what may lie in the folder already.
 """
@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tgdav import app
+from tgdav.app.folder import DATABASE, SERVING, alone, open_database
+from tgdav.app.making import CHUNKS
+from tgdav.app.opening import opened, recorded_stores
+from tgdav.app.sources import LogIn, NamedStore, Sources
 from tgdav.blocks import drive as drives
 from tgdav.blocks import keyfile, survey
 from tgdav.blocks.keys import Keys
@@ -19,12 +22,11 @@ from tgdav.errors import DriveMissing, KeyRefused
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.fsck import fsck
 from tgdav.maintenance.recover import Recovered, Recovery, begin, is_under_way
-from tgdav.recovery.sources import LogIn, NamedStore, Sources
 from tgdav.settings import FILE, Settings, load
 
 __all__ = ["Key", "LogIn", "NamedStore", "Outcome", "recover"]
 
-OURS = {app.SERVING, f"{app.SERVING}.lock", FILE}
+OURS = {SERVING, f"{SERVING}.lock", FILE}
 """What the folder may hold before a recovery begins."""
 
 
@@ -67,18 +69,18 @@ def recover(
     databases raise. With a wrong key or login nothing was written.
     """
     settings = load(folder)
-    with app.alone(folder):
+    with alone(folder):
         has_begun = _require_empty(folder, settings)
         with Sources(settings) as sources:
             if has_begun:
-                with contextlib.closing(app.open_database(folder, settings)) as db:
+                with contextlib.closing(open_database(folder, settings)) as db:
                     sources.take_logins(db, _keys_there(folder, key))
             sources.open(stores, log_in, logs_in_again=logs_in_again)
             sightings = survey.survey(sources.pool, lambda seen: progress("look", seen, 0))
             keys = _keys(folder, sightings, key, drive_id)
             wanted = survey.drive_of(sightings, keys, drive_id)
             keyfile.store_key(folder, keys, key.passphrase)
-            with contextlib.closing(app.open_database(folder, settings)) as db:
+            with contextlib.closing(open_database(folder, settings)) as db:
                 begin(db, wanted)
                 absent = sources.record(db, keys, _of(sightings, wanted))
         done = _recovered(
@@ -98,17 +100,17 @@ def _recovered(
     progress: Progress,
 ) -> Recovered:
     with (
-        contextlib.closing(app.open_database(folder, settings)) as db,
-        app.recorded_stores(folder, settings, db, keys) as pool,
+        contextlib.closing(open_database(folder, settings)) as db,
+        recorded_stores(folder, settings, db, keys) as pool,
     ):
         return Recovery(
-            db, pool, keys, wanted, chunks=app.CHUNKS, accept_loss=accept_loss, progress=progress
+            db, pool, keys, wanted, chunks=CHUNKS, accept_loss=accept_loss, progress=progress
         ).run()
 
 
 def _finish(folder: Path, settings: Settings, key: Key, progress: Progress) -> dict[str, int]:
     """Tell the stores that the drive goes on here; what fsck finds, by kind."""
-    with app.opened(folder, settings, passphrase=lambda: key.passphrase or "") as drive:
+    with opened(folder, settings, passphrase=lambda: key.passphrase or "") as drive:
         # From now on the lost machine, if it comes back, sees that the drive went on.
         drive.snapshots.tell()
         course = Course(progress=lambda done, of: progress("fsck", done, of))
@@ -117,13 +119,13 @@ def _finish(folder: Path, settings: Settings, key: Key, progress: Progress) -> d
 
 def _require_empty(folder: Path, settings: Settings) -> bool:
     """True if a recovery has begun in the folder. Raises `DriveMissing` unless it is empty."""
-    if (folder / app.DATABASE).exists() or settings.database.url:
-        with contextlib.closing(app.open_database(folder, settings)) as db:
+    if (folder / DATABASE).exists() or settings.database.url:
+        with contextlib.closing(open_database(folder, settings)) as db:
             if drives.find(db):
                 raise DriveMissing("there is a drive here already: recover into an empty folder")
             if is_under_way(db):
                 return True
-    held = OURS | {app.DATABASE, f"{app.DATABASE}-wal", f"{app.DATABASE}-shm"}
+    held = OURS | {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"}
     others = sorted(path.name for path in folder.iterdir() if path.name not in held)
     if others and others != [keyfile.KEY_FILE]:
         raise DriveMissing(f"the folder is not empty: it has {others[0]!r} and maybe more")
