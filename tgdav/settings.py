@@ -49,7 +49,7 @@ class ServerSettings(Section):
     trusted_proxies: tuple[str, ...] = Field(
         (), description="addresses whose X-Forwarded-For and -Proto are believed"
     )
-    threads: int = Field(64, ge=2, le=1024, description="requests served at once")
+    threads: int = Field(96, ge=2, le=1024, description="requests served at once")
     one_cpu: bool = Field(
         True, description="keep the HTTP threads on one CPU, where they do not fight for the lock"
     )
@@ -103,6 +103,9 @@ class MaintenanceSettings(Section):
     enabled: bool = Field(True, description="run the jobs by the clock while serving")
     bytes_per_s: Bytes = Field(
         ByteSize(8 * MIB), description="most that the jobs read from stores in a second; 0: all"
+    )
+    messages_per_hour: int = Field(
+        500, ge=0, description="most packs that repair puts into distant stores in an hour; 0: all"
     )
     scrub_days: float = Field(
         30.0, ge=0, description="days in which every replica is read and opened; 0: never"

@@ -1,5 +1,7 @@
 """Copies come back by themselves, from whatever is sound, wherever a run is cut off."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import update
 
@@ -9,8 +11,10 @@ from tgdav.blocks.leases import Leases
 from tgdav.blocks.tables import packs, replicas
 from tgdav.db import Database, Work
 from tgdav.errors import Busy, StoreBusy, StoreError
+from tgdav.maintenance.course import Course
 from tgdav.maintenance.turn import STORES, turn
 from tgdav.stores.base import Locator
+from tgdav.stores.pace import Pace
 
 
 def test_a_second_copy_that_is_asked_for_later_is_made(ward: Ward) -> None:
@@ -23,6 +27,24 @@ def test_a_second_copy_that_is_asked_for_later_is_made(ward: Ward) -> None:
     assert done.made == ward.room.rows(packs)
     assert ward.found() == set()
     assert ward.locators(ward.kept[0]) == ward.locators(ward.kept[1])
+
+
+def test_a_distant_store_gets_no_more_packs_in_an_hour_than_are_allowed(ward: Ward) -> None:
+    ward.open(copies=1)
+    ward.drive.save("/a", content(900 * KIB, 4))
+    ward.room.vault.flush()
+    ward.open(copies=2)
+    ward.kept[1].limits = replace(ward.kept[1].limits, local=False)
+    now = [0.0]
+    course = Course(puts=Pace(2, 3600.0, lambda: now[0]))
+    owed = ward.room.rows(packs)
+    assert owed > 4
+    for made in (2, 0):
+        done = ward.repair(scan=False, course=course)
+        assert (done.made, "may in an hour" in done.trouble) == (made, True)
+    assert done.short == owed - 2
+    now[0] = 3601.0
+    assert ward.repair(scan=False, course=course).made == 2
 
 
 def test_the_spool_is_a_source(ward: Ward) -> None:

@@ -84,6 +84,21 @@ def test_what_a_killed_process_began_its_successor_begins_again_at_once(rig: Rig
     assert rig.gateway(rig.job("a")).run_due() == ["a"]
 
 
+def test_all_runs_share_one_allowance_of_messages(rig: Rig) -> None:
+    may: list[bool] = []
+
+    def run(course: Course) -> Mapping[str, Any]:
+        may.append(course.may_put)
+        course.count_put()
+        return {}
+
+    schedule = rig.gateway(Job("a", 1, run), messages_per_hour=2)
+    for _ in range(3):
+        schedule.run_due()
+        rig.now += HOUR_NS
+    assert may == [True, True, False]
+
+
 def test_a_clock_that_is_set_back_does_not_stop_the_jobs(rig: Rig) -> None:
     schedule = rig.gateway(rig.job("a"))
     schedule.run_due()

@@ -195,6 +195,7 @@ def _schedule(
         table if wanted.enabled else (),
         f"schedule {workshop.spool.no}",
         bytes_per_s=wanted.bytes_per_s,
+        messages_per_hour=wanted.messages_per_hour,
     )
 
 

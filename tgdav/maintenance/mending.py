@@ -72,6 +72,8 @@ class Mending:
             return Mended(sound, is_lost=True)
         if not self._bad(held) and not self._free(held):
             return self._without_store(sound)
+        if not self._course.may_put:
+            return Mended(sound, trouble="the jobs have put as many packs as they may in an hour")
         with ExitStack() as stack:
             whole = stack.enter_context(self._room(pack.size))
             is_fetched, unread = self._fetch(pack, held, whole)
@@ -199,6 +201,8 @@ class Mending:
             if bad is not None:
                 # A store that has something of this pack and size would keep that.
                 store.delete([bad.locator])
+            if not store.limits.local:
+                self._course.count_put()
             replica = Replica(no, store.put(pack.pack_id, whole, pack.caption))
             # Refused if the store was given up meanwhile.
             self._write(partial(index.record_replica, pack=pack.no, replica=replica))

@@ -19,11 +19,13 @@ from tgdav.db import Database
 from tgdav.errors import Busy, TgdavError
 from tgdav.maintenance.course import Course, Stopped
 from tgdav.maintenance.turn import LEASE_S, paused_s, turn
+from tgdav.stores.pace import Pace
 
 LOG = logging.getLogger(__name__)
 
 SCHEDULE = "schedule"
 TICK_S = 5.0
+HOUR_S = 3600.0
 FIRST_S = 60.0
 """How long a process serves before it runs the first job."""
 ASKING_S = 0.25
@@ -80,6 +82,7 @@ class Schedule:
         gateway: str,
         *,
         bytes_per_s: int = 0,
+        messages_per_hour: int = 0,
         tick_s: float = TICK_S,
         first_s: float = FIRST_S,
         lease_s: float = LEASE_S,
@@ -89,6 +92,7 @@ class Schedule:
         self._table = table
         self._gateway = gateway
         self._bytes_per_s = bytes_per_s
+        self._puts = Pace(messages_per_hour, HOUR_S) if messages_per_hour else None
         self._lease_s = lease_s
         self._clock = clock
         self._first = time.monotonic() + first_s
@@ -142,7 +146,8 @@ class Schedule:
     def _run(self, job: Job, check: Callable[[], None]) -> None:
         """Run it and write down how it went; a run that was stopped is due still."""
         self._db.write(lambda connection: _begin(connection, job.name, self._clock()))
-        course = Course(self._bytes_per_s, go_on=_Listening(self._db, self._over, check).go_on)
+        listening = _Listening(self._db, self._over, check)
+        course = Course(self._bytes_per_s, puts=self._puts, go_on=listening.go_on)
         try:
             facts = dict(job.run(course))
         except (Busy, Stopped) as error:

@@ -8,11 +8,11 @@ from telethon.tl.functions.messages import SendMediaRequest
 
 from tgdav.errors import StoreBusy, StoreError
 from tgdav.stores.ledger import Channel
+from tgdav.stores.pace import Pace
 from tgdav.stores.telegram.account import Account, Direction
 from tgdav.stores.telegram.accounts import Accounts
 from tgdav.stores.telegram.channels import Channels
 from tgdav.stores.telegram.errors import Elsewhere, Unanswered
-from tgdav.stores.telegram.pace import Pace
 
 HOUR_S, MINUTE_S = 3600.0, 60.0
 

@@ -1,7 +1,7 @@
-"""How many messages an account may send before Telegram would have it wait.
+"""How often something may happen: what a stranger, or we ourselves, allow in a span of time.
 
-A user in an hour, a bot in a minute and channel. The real limits are unpublished;
-staying below what users report costs nothing, as a pack is one message.
+Of messages, Telegram's real limits are unpublished; staying below what users report costs
+nothing, as a pack is one message.
 """
 
 import time

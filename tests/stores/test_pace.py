@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tgdav.stores.telegram.pace import Pace
+from tgdav.stores.pace import Pace
 
 
 @given(
