@@ -1,6 +1,7 @@
 import threading
 import time
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -365,6 +366,42 @@ def test_a_flush_ends_when_another_process_has_done_it(room: Room, store: Faulty
     first.close()
 
 
+def test_a_pack_that_comes_meanwhile_waits_for_no_other(room: Room, store: FaultyStore) -> None:
+    delivery = Delivery(room.vault._workshop)
+    room.save(content(100 * KIB))
+    store.delay_s = 3.0
+    delivering = threading.Thread(target=delivery.deliver, args=(delivery.waiting, lambda: None))
+    delivering.start()
+    until(lambda: store.running == 1)
+    room.save(content(100 * KIB, seed=2))
+    until(lambda: store.running == 2, within_s=2)
+    delivering.join(20)
+    assert not delivering.is_alive()
+    assert set(room.column(replicas.c.store)) == {FIRST_STORE}
+    delivery.close()
+
+
+def test_a_flush_waits_for_no_packs_that_came_later(room: Room, store: FaultyStore) -> None:
+    room.open(sizes={"deliveries": 1, "deliveries_most": 1})
+    room.vault.start()
+    store.delay_s = 0.2
+    seeds, is_over = count(), threading.Event()
+
+    def save() -> None:
+        while not is_over.is_set():
+            room.save(content(100 * KIB, next(seeds)))
+            time.sleep(0.1)
+
+    saving = threading.Thread(target=save)
+    saving.start()
+    until(lambda: store.puts > 2)
+    began = time.monotonic()
+    room.vault.flush()
+    assert time.monotonic() - began < 15
+    is_over.set()
+    saving.join(20)
+
+
 def test_a_pack_that_another_process_delivers_meanwhile_is_no_trouble(
     room: Room, store: FaultyStore
 ) -> None:
@@ -373,7 +410,7 @@ def test_a_pack_that_another_process_delivers_meanwhile_is_no_trouble(
     waiting = delivery.waiting()
     room.vault.flush()
     puts = store.puts
-    delivery.deliver(waiting, lambda: None)
+    delivery.deliver(lambda: waiting, lambda: None)
     assert store.puts == puts
     assert set(room.column(replicas.c.state)) == {"sound"}
     delivery.close()

@@ -12,8 +12,8 @@ from tgdav.stores.base import Buffer, Limits, Listed, Locator, Store
 class FaultyStore:
     """Does what `inner` does until it is told otherwise. Any thread.
 
-    `puts` counts the puts that began, `reads` has the reads, in order; `busiest` is the
-    most calls that ran at once.
+    `puts` counts the puts that began, `reads` has the reads, in order; `running` is how many
+    calls run now, and `busiest` the most that ever did.
     """
 
     def __init__(self, inner: Store) -> None:
@@ -24,7 +24,7 @@ class FaultyStore:
         self.is_away = False
         """Each call is a `StoreError`, as if a disk were not mounted."""
         self.busiest = 0
-        self._running = 0
+        self.running = 0
         self._inner = inner
         self._lock = threading.Lock()
         self._failing: dict[int, tuple[Exception, bool]] = {}
@@ -114,8 +114,8 @@ class FaultyStore:
     def _call(self) -> Iterator[None]:
         """Around each call."""
         with self._lock:
-            self._running += 1
-            self.busiest = max(self.busiest, self._running)
+            self.running += 1
+            self.busiest = max(self.busiest, self.running)
         try:
             time.sleep(self.delay_s)
             if self.is_away:
@@ -126,4 +126,4 @@ class FaultyStore:
             yield
         finally:
             with self._lock:
-                self._running -= 1
+                self.running -= 1

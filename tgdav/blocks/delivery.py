@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -126,8 +127,11 @@ class Delivery:
         """Of the packs in the spool, those that saves wait for."""
         return [pack for pack in self.waiting() if not self._is_safe(pack)]
 
-    def deliver(self, waiting: Iterable[Spooled], renew: Callable[[], None]) -> None:
-        """Put these packs into the stores, a few at a time; call `renew` all along.
+    def deliver(self, waiting: Callable[[], Iterable[Spooled]], renew: Callable[[], None]) -> None:
+        """Put into the stores what `waiting` tells of, a few packs at a time.
+
+        It is asked again while there is room for one more, so that a pack that comes
+        meanwhile waits for no other; each is tried once. `renew` is called all along.
 
         One that a quorum of stores has leaves the spool, even if more are promised and
         could not be made now: repair makes them. What could not be put waits on in the
@@ -135,15 +139,14 @@ class Delivery:
         nobody should get. Raises in the end `StoreBusy`, `StoreError`, `DiskFull`,
         `DatabaseBusy`; else `PackDamaged`.
         """
+        begun: set[int] = set()
         under_way: set[Future[None]] = set()
         errors: list[BaseException] = []
-        for pack in waiting:
-            while len(under_way) >= self._at_once():
-                errors += self._settled(under_way, renew)
-            if any(not isinstance(error, PackDamaged) for error in errors):
+        while True:
+            if all(isinstance(error, PackDamaged) for error in errors):
+                self._begin(waiting, begun, under_way)
+            if not under_way:
                 break
-            under_way.add(self._threads.submit(self._deliver, pack))
-        while under_way:
             errors += self._settled(under_way, renew)
         for error in sorted(errors, key=lambda error: isinstance(error, PackDamaged)):
             raise error
@@ -170,11 +173,24 @@ class Delivery:
         useful = self._workshop.pool.write_concurrency() // CALLS
         return min(max(self._sizes.deliveries, useful), self._sizes.deliveries_most)
 
+    def _begin(
+        self,
+        waiting: Callable[[], Iterable[Spooled]],
+        begun: set[int],
+        under_way: set[Future[None]],
+    ) -> None:
+        """Begin as many more as there is room for."""
+        if (room := self._at_once() - len(under_way)) > 0:
+            fresh = (pack for pack in waiting() if pack.no not in begun)
+            for pack in islice(fresh, room):
+                begun.add(pack.no)
+                under_way.add(self._threads.submit(self._deliver, pack))
+
     def _settled(
         self, under_way: set[Future[None]], renew: Callable[[], None]
     ) -> list[BaseException]:
-        """Wait for some, and no longer than the lease lasts; the errors of those that ended."""
-        ended, _ = wait(under_way, self._sizes.lease_s / 4, FIRST_COMPLETED)
+        """Wait for some, but not long, as others may have come; the errors of those that ended."""
+        ended, _ = wait(under_way, self._sizes.tick_s, FIRST_COMPLETED)
         under_way -= ended
         errors = [error for future in ended if (error := future.exception())]
         try:

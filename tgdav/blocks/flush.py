@@ -163,7 +163,13 @@ class Flusher:
         self._sweep_due = time.monotonic() + SWEEP_S
 
     def _deliver_sound(self) -> None:
-        self._deliver([pack for pack in self._delivery.waiting() if pack.is_sound])
+        self._delivery.deliver(self._as_they_come, self._delivery_turn.renew)
+
+    def _as_they_come(self) -> list[Spooled]:
+        """The sound packs; none when the next sweep is due, or somebody waits for the turn."""
+        if self._delivery_turn.is_awaited or time.monotonic() >= self._sweep_due:
+            return []
+        return [pack for pack in self._delivery.waiting() if pack.is_sound]
 
     def _deliver(self, packs: list[Spooled], progress: Progress = unseen) -> None:
         total = sum(pack.size for pack in packs)
@@ -174,7 +180,7 @@ class Flusher:
                 left = self._still_waiting(packs)
                 progress(total - sum(pack.size for pack in left), total)
 
-        self._delivery.deliver(packs, go_on)
+        self._delivery.deliver(lambda: packs, go_on)
 
     def _still_waiting(self, packs: list[Spooled]) -> list[Spooled]:
         """Those that the spool has yet, as they are now."""

@@ -19,7 +19,13 @@ class Turn:
         self._lease_s = lease_s
         self._name = name
         self._lock = threading.Lock()
+        self._waiting: list[None] = []  # one for each thread; both ends of a list are atomic
         self._leases = Leases(db)
+
+    @property
+    def is_awaited(self) -> bool:
+        """True while a thread of this process waits for it: who has it should not be long."""
+        return bool(self._waiting)
 
     def take_over(self, holder: str) -> None:
         """Hold the lease under a name that the process before this one had, too.
@@ -42,7 +48,9 @@ class Turn:
 
     def wait(self, is_needed: Callable[[], bool], work: Callable[[], None]) -> None:
         """Do `work` when the turn has come, unless it is not needed any more by then."""
+        self._waiting.append(None)
         with self._lock:
+            self._waiting.pop()
             while is_needed():
                 if self._leases.acquire(self._name, self._lease_s):
                     try:
