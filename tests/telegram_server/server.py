@@ -11,6 +11,7 @@ from tests.telegram_server.wire.keys import KeyRing, ServerKey
 from tests.telegram_server.wire.link import Link
 from tests.telegram_server.wire.shaping import Shape
 from tests.telegram_server.wire.tally import Tally
+from tests.telegram_server.wire.turns import Turns
 
 if TYPE_CHECKING:
     from tests.telegram_server.world import World
@@ -27,7 +28,7 @@ class Server:
     def __init__(self, make_world: MakeWorld, data_centres: int = 2, key: ServerKey | None = None):
         self.key = key or ServerKey()
         self.ring, self.faults, self.tally = KeyRing(), Faults(), Tally()
-        self.shape = Shape()
+        self.shape, self._turns = Shape(), Turns()
         self._sockets = {no: _bound(0) for no in range(1, data_centres + 1)}
         self.ports = {no: bound.getsockname()[1] for no, bound in self._sockets.items()}
         self.world = make_world(self.ports, HOST)
@@ -82,7 +83,7 @@ class Server:
 
     def _connect(self, no: int) -> Link:
         self._connections += 1
-        link = Link(self.shape, self._links.pop)
+        link = Link(self.shape, self._turns, self._links.pop)
         centre = DataCentre(no, self.world, self.ring, self.key, self.faults, self.tally)
         dialogue = self._links[link] = Dialogue(self._connections, centre, link)
         link.listen(dialogue)

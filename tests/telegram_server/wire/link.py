@@ -15,6 +15,7 @@ from mtproto.transport.packets import BasePacket, MessagePacket
 
 from tests.telegram_server.wire.framing import Framing, Malformed, size_of
 from tests.telegram_server.wire.shaping import Line, Shape
+from tests.telegram_server.wire.turns import Turns
 
 INBOX_MAX = 8 << 20
 OUTBOX_MAX = 8 << 20
@@ -41,9 +42,9 @@ class Listener(Protocol):
 class Link(asyncio.BufferedProtocol):
     """On the event loop. `listen` comes first; `ended` is told of the end."""
 
-    def __init__(self, shape: Shape, ended: Callable[["Link"], object]) -> None:
+    def __init__(self, shape: Shape, turns: Turns, ended: Callable[["Link"], object]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._shape, self._ended = shape, ended
+        self._shape, self._turns, self._ended = shape, turns, ended
         self._framing = Framing()
         self._in, self._out = Line(), Line()
         self._inbox: deque[tuple[float, int, MessagePacket]] = deque()
@@ -137,28 +138,39 @@ class Link(asyncio.BufferedProtocol):
     # Both directions, when their time has come.
 
     def _go_on(self) -> None:
+        """Put by what came, at once, as the room for it is small; the rest by turns."""
+        self._take_in()
+        self._turns.want(self._step)
+
+    def _step(self) -> bool:
+        """Take one step with what is due; whether there may be more to do."""
+        if self._transport.is_closing():
+            return False
         try:
-            while self._take_in() or self._work():
-                pass
+            goes_on = self._work()
+        except Malformed:
+            self.reset()
+            return False
+        self._take_in()
+        self._set_timer()
+        return goes_on
+
+    def _take_in(self) -> None:
+        """Put by what came, while there is room; read on if there is some left."""
+        try:
+            while self._inbox_bytes < INBOX_MAX and (packet := self._framing.next_packet()):
+                self._put_by(packet)
         except Malformed:
             self.reset()
             return
         self._pace_reading()
-        self._set_timer()
 
-    def _take_in(self) -> bool:
-        """Put by what came, while there is room; whether anything did."""
-        if self._inbox_bytes >= INBOX_MAX:
-            return False
-        packet = self._framing.next_packet()
-        if packet is None:
-            return False
+    def _put_by(self, packet: MessagePacket) -> None:
         account, now = self._listener.account_of(packet), self._loop.time()
         size = size_of(packet)
         due = self._shape.arrival(self._in, account, "in", size, now)
         self._inbox.append((due, size, packet))
         self._inbox_bytes += size
-        return True
 
     def _work(self) -> bool:
         """Take one step with what is due; whether there was one."""
