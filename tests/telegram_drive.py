@@ -67,6 +67,10 @@ class TelegramDrive:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
 
+    def flush(self) -> None:
+        """The same now, and not when the last few bytes have got old."""
+        command("flush", data=self.serving.data)
+
     def restart(self) -> None:
         """Forget what is in memory."""
         self.serving.stop()

@@ -52,6 +52,8 @@ LONGEST_PAUSE_S = 30.0
 PATIENCE_S = 10.0
 """An account that rests longer hands its work to another."""
 LIMITED_S = 24 * 3600.0
+RATE = 64 << 20
+"""Bytes a second that any account is taken to carry where two are compared."""
 AWAY_S = 5.0
 """After so long an account that had no connection is asked again."""
 
@@ -162,7 +164,7 @@ class Account:
         """How long something new would take to be answered: seconds, about."""
         mine = [s for (_, way), s in self._senders.items() if way is direction]
         rests_s = max((senders.rests_s for senders in mine), default=0.0)
-        return rests_s + sum(s.in_flight_bytes for s in mine) / (1 << 26)
+        return rests_s + sum(s.in_flight_bytes for s in mine) / RATE
 
     def latency_s(self, direction: Direction) -> float:
         """What the slowest data centre took to answer, lately."""

@@ -11,7 +11,8 @@ from telethon.tl.functions import InitConnectionRequest, InvokeWithLayerRequest
 
 import tgdav
 from tgdav.stores.telegram.network import Network
-from tgdav.stores.telegram.wire import LOGGERS, Connection, Wire
+from tgdav.stores.telegram.transport import Transport
+from tgdav.stores.telegram.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,7 @@ class Sender:
 
     async def open(self) -> None:
         """Connect. Raises `OSError`, `asyncio.TimeoutError`."""
-        at = self.centre
-        connection = Connection(at.host, at.port, at.no, loggers=LOGGERS)
-        await self._wire.connect(connection)
+        await self._wire.connect(Transport(self.centre.host, self.centre.port))
 
     async def introduce(self, request: TLRequest, timeout_s: float) -> Any:
         """`call` it as the first of a key's requests: it tells who we are."""

@@ -205,8 +205,7 @@ class TelegramStore:
             return self._run(self._put(pack_id, data, caption), PUT_S).locator
 
     def read(self, locator: Locator, offset: int, size: int) -> bytes:
-        pieces = self._read(locator, offset, size)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(self._read(locator, offset, size))
 
     def read_into(self, locator: Locator, offset: int, target: memoryview) -> None:
         # In this thread: the loop might go on writing after we have given up.
@@ -256,7 +255,7 @@ class TelegramStore:
             with contextlib.suppress(StoreError, StoreBusy):
                 self._run(self._channels.close(), ASK_S)
 
-    def _read(self, locator: Locator, offset: int, size: int) -> list[bytes]:
+    def _read(self, locator: Locator, offset: int, size: int) -> list[memoryview]:
         place = _place(locator)
         with self._calls.one():
             return self._run(self._pieces(place, offset, size), READ_S)
@@ -279,7 +278,7 @@ class TelegramStore:
         finally:
             self._putting.pop(pack_id, None)
 
-    async def _pieces(self, place: Place, offset: int, size: int) -> list[bytes]:
+    async def _pieces(self, place: Place, offset: int, size: int) -> list[memoryview]:
         channel = await self._channels.at(place.channel_id)
         return await self._reading.read(channel, place.message, offset, size)
 

@@ -1,6 +1,7 @@
 """The bytes themselves: parts up by one account, windows down by any. On the event loop."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -10,9 +11,9 @@ from telethon.tl.functions.upload import GetFileRequest, SaveFilePartRequest
 from tgdav.errors import ReplicaMissing, StoreError
 from tgdav.stores.base import Buffer
 from tgdav.stores.ledger import Channel
-from tgdav.stores.telegram.account import Account, Direction
+from tgdav.stores.telegram.account import RATE, Account, Direction
 from tgdav.stores.telegram.accounts import Accounts
-from tgdav.stores.telegram.document import Window, is_big, part_count, part_of, windows
+from tgdav.stores.telegram.document import CHUNK, Window, is_big, part_count, part_of, windows
 from tgdav.stores.telegram.errors import Action, Elsewhere, Ruled
 from tgdav.stores.telegram.locations import Locations
 from tgdav.stores.telegram.tasks import all_of, first_of
@@ -71,8 +72,11 @@ class Reading:
         self._accounts = accounts
         self._locations = locations
         self._turns = itertools.count()
+        self._chosen: Counter[int] = Counter()
 
-    async def read(self, channel: Channel, message: int, offset: int, size: int) -> list[bytes]:
+    async def read(
+        self, channel: Channel, message: int, offset: int, size: int
+    ) -> list[memoryview]:
         """`size` bytes of the pack from `offset`, in the pieces that came.
 
         Raises `ReplicaMissing`, `StoreBusy`, `StoreError`, and `Elsewhere` of the last account.
@@ -83,7 +87,7 @@ class Reading:
             self._window(channel, message, window) for window in windows(offset, size)
         )
 
-    async def by(self, account: Account, channel: Channel, message: int, size: int) -> bytes:
+    async def by(self, account: Account, channel: Channel, message: int, size: int) -> memoryview:
         """The first bytes of the pack, as this account and no other reads them.
 
         Raises what `read` does; `size` is within one window.
@@ -101,21 +105,32 @@ class Reading:
         if found.size < size:
             raise ReplicaMissing(f"{message}: {size} of {found.size} bytes asked for")
 
-    async def _window(self, channel: Channel, message: int, window: Window) -> bytes:
+    async def _window(self, channel: Channel, message: int, window: Window) -> memoryview:
         accounts = self._in_turn(await self._accounts.readers())
         # One account alone may be stalled on one connection only: it is asked twice.
         asked = accounts if len(accounts) > 1 else [*accounts, *accounts]
         works = [partial(self._ask, account, channel, message, window) for account in asked]
         patience_s = max(PATIENCE_S, SLOW * accounts[0].latency_s(Direction.DOWN))
-        return await first_of(works, patience_s, Elsewhere)
+        first = accounts[0].no
+        # Counted at once: who chooses next must see it, or many windows choose alike.
+        self._chosen[first] += 1
+        try:
+            return await first_of(works, patience_s, Elsewhere)
+        finally:
+            self._chosen[first] -= 1
 
     def _in_turn(self, accounts: Sequence[Account]) -> list[Account]:
         """The least busy first; equally busy ones take turns."""
         turn = next(self._turns)
         in_turn = [accounts[(turn + at) % len(accounts)] for at in range(len(accounts))]
-        return sorted(in_turn, key=lambda account: account.load(Direction.DOWN))
+        return sorted(in_turn, key=self._burden)
 
-    async def _ask(self, account: Account, channel: Channel, message: int, window: Window) -> bytes:
+    def _burden(self, account: Account) -> float:
+        return account.load(Direction.DOWN) + self._chosen[account.no] * CHUNK / RATE
+
+    async def _ask(
+        self, account: Account, channel: Channel, message: int, window: Window
+    ) -> memoryview:
         is_lost = False
         for _ in range(LOOKS):
             found = await self._locations.find(account, channel, message)
@@ -135,12 +150,10 @@ class Reading:
                 else:
                     raise StoreError(f"Telegram: {error}") from error
                 continue
-            data: bytes = answer.bytes
+            data = memoryview(answer.bytes)
             account.done.received_bytes += len(data)
             if len(data) < window.skip + window.size:
                 raise ReplicaMissing(f"{message}: cut off at {window.offset + len(data)} bytes")
-            if window.skip == 0 and len(data) == window.size:
-                return data
             return data[window.skip : window.skip + window.size]
         if is_lost:
             raise ReplicaMissing(f"{message}: Telegram has the message, and its file no more")

@@ -16,7 +16,7 @@ import cryptg
 from telethon.crypto import AuthKey
 from telethon.errors import SecurityError
 from telethon.extensions.messagepacker import MessagePacker
-from telethon.network import ConnectionTcpIntermediate, MTProtoSender
+from telethon.network import MTProtoSender
 from telethon.network.mtprotostate import MTProtoState
 from telethon.tl import TLRequest
 from telethon.tl.core import RpcResult, TLMessage
@@ -46,7 +46,7 @@ class FileBytes:
 
     __slots__ = ("bytes",)
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: memoryview) -> None:
         self.bytes = data
 
 
@@ -69,14 +69,6 @@ class SaveBigPart(InvokeWithoutUpdatesRequest):  # type: ignore[misc]  # no type
         is_long = size >= _LONG_BYTES
         told = bytes([_LONG_BYTES]) + size.to_bytes(3, "little") if is_long else bytes([size])
         return b"".join((self._head, told, self._data, bytes(-(len(told) + size) % 4)))
-
-
-class Connection(ConnectionTcpIntermediate):  # type: ignore[misc]  # Telethon ships no types
-    """The intermediate transport: four bytes of length, and the packet as it is."""
-
-    def _send(self, data: bytes) -> None:
-        self._writer.write(struct.pack("<i", len(data)))
-        self._writer.write(data)
 
 
 class Wire(MTProtoSender):  # type: ignore[misc]  # Telethon ships no types
@@ -191,7 +183,7 @@ class _State(MTProtoState):  # type: ignore[misc]  # Telethon ships no types
             raise SecurityError("an answer to another session")
         # A replayed answer finds no request that waits for it, so its age does not matter.
         length = int.from_bytes(plain[start + 1 : start + 4], "little")
-        data = plain[start + 4 : start + 4 + length]
+        data = memoryview(plain)[start + 4 : start + 4 + length]
         if len(data) != length:
             raise SecurityError("an answer cut off")
         return TLMessage(message_id, sequence, RpcResult(request, FileBytes(data), None))

@@ -1,0 +1,112 @@
+"""The intermediate transport: packets over one TCP connection, received where they stay.
+
+In the place of Telethon's connection, whose streams move each byte of an answer four times.
+Knows lengths, and nothing of what a packet holds. core.telegram.org/mtproto/mtproto-transports
+"""
+
+import asyncio
+import struct
+from typing import cast
+
+OPENING = b"\xee\xee\xee\xee"
+"""Sent first: it says which transport this is."""
+LARGEST = 16 << 20
+"""Bytes of a packet. Telegram's have 1 MiB and a little; a length above is none."""
+WAITING = 8
+"""Packets that have come and that nobody has taken: no more is read meanwhile."""
+UNSENT = 1 << 20
+"""Bytes that wait for the network: above it, `send` waits as well."""
+_LENGTH = struct.Struct("<I")
+
+
+class Transport(asyncio.BufferedProtocol):
+    """All that Telethon's sender asks of a connection. On the event loop; connects once."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._transport: asyncio.Transport | None = None
+        self._came: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._may_send = asyncio.Event()
+        self._has_ended = asyncio.Event()
+        self._room = memoryview(bytearray(_LENGTH.size))
+        self._filled = 0
+        self._is_length = True
+
+    @property
+    def _connected(self) -> bool:
+        """By this name Telethon asks."""
+        return self._transport is not None
+
+    async def connect(self, timeout: float) -> None:
+        """Raises `OSError`, `asyncio.TimeoutError`."""
+        loop = asyncio.get_running_loop()
+        opening = loop.create_connection(lambda: self, self._host, self._port)
+        await asyncio.wait_for(opening, timeout)
+
+    async def disconnect(self) -> None:
+        """End it; what waits to be sent is not."""
+        if self._transport:
+            self._transport.abort()
+            await self._has_ended.wait()
+
+    async def send(self, packet: bytes) -> None:
+        """Send it, behind those before. Raises `ConnectionError` if the connection has ended."""
+        await self._may_send.wait()
+        if self._transport is None:
+            raise ConnectionResetError("the connection ended")
+        self._transport.write(_LENGTH.pack(len(packet)))
+        self._transport.write(packet)
+
+    async def recv(self) -> bytes:
+        """The next packet. Raises `ConnectionError` if none is left and the connection ended."""
+        packet = await self._came.get()
+        if packet is None:
+            self._came.put_nowait(None)
+            raise ConnectionResetError("the connection ended")
+        if self._transport and self._came.qsize() < WAITING:
+            self._transport.resume_reading()
+        return packet
+
+    # ---- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=UNSENT)
+        self._transport.write(OPENING)
+        self._may_send.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._came.put_nowait(None)
+        self._may_send.set()
+        self._has_ended.set()
+
+    def pause_writing(self) -> None:
+        self._may_send.clear()
+
+    def resume_writing(self) -> None:
+        self._may_send.set()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        if self._filled < len(self._room):
+            return
+        whole, self._filled = self._room, 0
+        size = _LENGTH.size
+        if self._is_length:
+            (size,) = _LENGTH.unpack(whole)
+            if not 0 < size <= LARGEST and self._transport:
+                self._transport.abort()
+                return
+        else:
+            self._take(bytes(whole))
+        self._room = memoryview(bytearray(size))
+        self._is_length = not self._is_length
+
+    def _take(self, packet: bytes) -> None:
+        self._came.put_nowait(packet)
+        if self._transport and self._came.qsize() >= WAITING:
+            self._transport.pause_reading()
