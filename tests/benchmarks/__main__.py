@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks import measures
 from tests.benchmarks.measures import GIB, Figures
-from tests.benchmarks.peers import Running, peers, running
+from tests.benchmarks.peers import Peer, Running, peers, running
 
 Measure = Callable[[Running], Figures]
 
@@ -41,13 +41,13 @@ def plan(scale: float) -> dict[str, Measure]:
 
 
 def main() -> None:
-    """Measure what was asked for and print one table."""
+    """Measure what was asked for, and print a table, each row as soon as it is known."""
     measured = plan(1)
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("measure", nargs="*", help=f"some of: {', '.join(measured)}; all without")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (median told): 3")
     parser.add_argument("--scale", type=float, default=1.0, help="0.1 takes a tenth of the sizes")
-    parser.add_argument("--only", help="one server: tgdav, WsgiDAV or rclone")
+    parser.add_argument("--only", default="", help="one server: tgdav, WsgiDAV or rclone")
     parser.add_argument("--folder", type=Path, help="where the servers keep their data")
     arguments = parser.parse_args()
     measured = plan(arguments.scale)
@@ -55,36 +55,35 @@ def main() -> None:
     if unknown := set(chosen) - set(measured):
         parser.error(f"not a measure: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        _print(_measure(chosen, measured, arguments, Path(folder)))
+        against = [peer for peer in peers(Path(folder)) if peer.name.startswith(arguments.only)]
+        _print_head([peer.name for peer in against])
+        for name in chosen:
+            for figure, row in _measure(measured[name], against, arguments.runs, folder).items():
+                _print_row(figure, [row.get(peer.name) for peer in against])
 
 
 def _measure(
-    chosen: list[str],
-    measured: dict[str, Measure],
-    arguments: argparse.Namespace,
-    folder: Path,
+    measure: Measure, against: list[Peer], runs: int, folder: str
 ) -> dict[str, dict[str, list[float]]]:
-    table: dict[str, dict[str, list[float]]] = {}
-    for name in chosen:
-        for _ in range(arguments.runs):
-            for peer in peers(folder):
-                if arguments.only and not peer.name.startswith(arguments.only):
-                    continue
-                with running(peer, folder) as server:
-                    for figure, value in measured[name](server).items():
-                        table.setdefault(figure, {}).setdefault(peer.name, []).append(value)
-        print(f"{name} done", file=sys.stderr)
-    return table
+    """What every run found, by figure and server."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for _ in range(runs):
+        for peer in against:
+            with running(peer, Path(folder)) as server:
+                for figure, value in measure(server).items():
+                    found.setdefault(figure, {}).setdefault(peer.name, []).append(value)
+    return found
 
 
-def _print(table: dict[str, dict[str, list[float]]]) -> None:
-    names = list(dict.fromkeys(name for row in table.values() for name in row))
+def _print_head(names: list[str]) -> None:
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, medians\n")
     print(f"| {'figure':34} |" + "".join(f" {name:>12} |" for name in names))
-    print(f"|{'-' * 36}|" + f"{'-' * 13}:|" * len(names))
-    for figure, row in table.items():
-        cells = (f"{statistics.median(row[name]):,.1f}" if name in row else "" for name in names)
-        print(f"| {figure:34} |" + "".join(f" {cell:>12} |" for cell in cells))
+    print(f"|{'-' * 36}|" + f"{'-' * 13}:|" * len(names), flush=True)
+
+
+def _print_row(figure: str, found: list[list[float] | None]) -> None:
+    cells = (f"{statistics.median(values):,.1f}" if values else "" for values in found)
+    print(f"| {figure:34} |" + "".join(f" {cell:>12} |" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":
