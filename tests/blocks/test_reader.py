@@ -262,7 +262,7 @@ def test_a_long_read_fetches_ahead(room: Room, store: FaultyStore) -> None:
         (Limits(largest_pack=1 << 31, concurrency=4, local=True), 5),
         (FAR_AWAY, 9),
         (Limits(largest_pack=1 << 31, concurrency=20, local=False), 21),
-        (Limits(largest_pack=1 << 31, concurrency=100, local=False), 33),
+        (Limits(largest_pack=1 << 31, concurrency=100, local=False), 45),
     ],
 )
 def test_as_much_is_fetched_ahead_as_the_store_takes(

@@ -29,7 +29,7 @@ class VaultSizes:
     """How long blocks stay held when the save says nothing any more."""
     prefetch: int = 4
     """Windows that a read has under way beside the one it is giving out."""
-    prefetch_most: int = 32
+    prefetch_most: int = 44
     """The same, from stores that take so many calls at once."""
     window: int = MIB
     """Sealed bytes of neighbouring blocks that one read of a store asks for."""

@@ -60,7 +60,7 @@ SEALING_THREADS = 6
 """As many as the bench has usual batches for; some wait for the disk."""
 KEEPING_THREADS = 4
 TRANSFER_THREADS = 8
-DISTANT_THREADS = 32
+DISTANT_THREADS = 44
 
 
 class Vault:

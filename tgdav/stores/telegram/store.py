@@ -37,7 +37,7 @@ from tgdav.stores.telegram.writers import Writers
 
 T = TypeVar("T")
 
-CONCURRENCY = 32
+CONCURRENCY = 44
 """Calls at once that still make it faster: windows of 1 MiB over a few accounts."""
 PUT_S, READ_S, ASK_S = 3600.0, 300.0, 120.0
 """Bounds on one call. What stalls is noticed much earlier, in `senders`."""
