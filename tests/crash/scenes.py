@@ -171,16 +171,27 @@ def _litter(drive: Drive) -> None:
     uptime.add(drive.db, 1)
 
 
+TORN: Files = {f"/torn-{number}": content(25 * KIB, 50 + number) for number in range(2)}
+
+
 def _damage(drive: Drive) -> None:
-    """Replicas flipped, gone, cut off and unrecorded; a pack that no row knows; an old hold."""
+    """Replicas flipped, gone, cut off and unrecorded; a pack that no row knows; an old hold.
+
+    And one of which each replica is whole where the other is not.
+    """
+    for path, data in TORN.items():
+        put(drive, path, data)
+    drive.vault.flush()
     put(drive, "/unknown", content(70 * KIB, 40))
     drive.vault.flush()
     drive.tree.delete(parse("/unknown"), ADA)
     expire(drive.db, drive.tree.trash, _ignore, keep_s=0, grace_s=0)
     drive.vault.flush()
     store = roster.add(drive.db, "directory", {"path": SECOND})
-    flipped, gone, cut, unknown, stray = _locators(drive, store)
-    _flip(drive.folder / SECOND / flipped[1])
+    flipped, gone, cut, torn, unknown, stray = _locators(drive, store)
+    _flip(drive.folder / SECOND / flipped[1], 1 / 2)
+    _flip(drive.folder / FIRST / torn[1], 1 / 4)
+    _flip(drive.folder / SECOND / torn[1], 2 / 3)
     (drive.folder / SECOND / gone[1]).unlink()
     os.truncate(drive.folder / FIRST / cut[1], 1000)
     harm(
@@ -206,9 +217,9 @@ def _locators(drive: Drive, store: int) -> list[tuple[int, str]]:
         return [(no, locator) for no, locator in connection.execute(statement)]
 
 
-def _flip(pack: Path) -> None:
+def _flip(pack: Path, at: float) -> None:
     harmed = bytearray(pack.read_bytes())
-    harmed[len(harmed) // 2] ^= 1
+    harmed[int(len(harmed) * at)] ^= 1
     pack.write_bytes(harmed)
 
 
@@ -239,6 +250,9 @@ DAMAGES = frozenset(
         "pack_unknown",
         "pack_short",
         "hold_expired",
+        # Of the one that no replica has whole.
+        "pack_lost",
+        "file_lost",
     }
 )
 SCENES = {
@@ -294,6 +308,8 @@ SCENES = {
                 (repair, "a run that ends anywhere is gone on with by the next"),
                 (mending, "a crash in between leaves it to the next run"),
             ),
+            before=KEPT | TORN,
+            after=KEPT | TORN,
             may_find=DAMAGES,
         ),
     )

@@ -1,11 +1,13 @@
 """Copies come back by themselves, from whatever is sound, wherever a run is cut off."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from tests.blocks.room import FIRST_STORE, SECOND_STORE, SPOOL, content, until
+from tests.blocks.room import FIRST_STORE, SECOND_STORE, SPOOL, content, refuse, until
 from tests.maintenance.ward import KIB, Ward
 from tgdav.blocks.leases import Leases
 from tgdav.blocks.tables import packs, replicas
@@ -14,6 +16,7 @@ from tgdav.errors import Busy, StoreBusy, StoreError
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.turn import STORES, turn
 from tgdav.stores.base import Locator
+from tgdav.stores.directory import TRAILER
 from tgdav.stores.pace import Pace
 
 
@@ -207,6 +210,87 @@ def test_death_between_delete_and_put_leaves_a_suspect_that_the_next_run_replace
     assert ward.contents_are_there()
     ward.repair()
     assert ward.found() == set()
+
+
+def tear(ward: Ward) -> None:
+    """Damage both replicas of one pack, each where the other is whole."""
+    locator = max(ward.locators(), key=lambda each: len(ward.kept[0]._packs[each][0]))
+    size = len(ward.kept[0]._packs[locator][0])
+    for store, at in zip(ward.kept, (size // 4, size // 2), strict=False):
+        ward.flip(locator, 8 * at, store)
+    ward.scrub()
+
+
+def test_what_damaged_replicas_make_together_outlives_stores_that_take_nothing(
+    ward: Ward,
+) -> None:
+    ward.fill()
+    tear(ward)
+    for no in (FIRST_STORE, SECOND_STORE):
+        refuse(ward.room.stores[no], StoreError("full"))
+    assert ward.repair().replaced == 0
+    assert ward.contents_are_there()
+    for no in (FIRST_STORE, SECOND_STORE):
+        ward.room.stores[no].heal()
+    ward.room.vault.flush()
+    ward.repair()
+    assert ward.found() == set()
+    assert ward.scrub().bad_count == 0
+    assert ward.contents_are_there()
+
+
+def test_what_damaged_replicas_make_together_leaves_no_copy_on_this_machine(ward: Ward) -> None:
+    ward.fill()
+    tear(ward)
+    assert ward.repair().replaced == 2
+    assert ward.room.spooled_files() == []
+    assert ward.found() == set()
+    assert ward.contents_are_there()
+
+
+def test_all_that_is_bad_goes_before_anything_comes(ward: Ward) -> None:
+    """Or a copy by reference would refer to what is bad."""
+    ward.add_store(9)
+    ward.open(copies=3)
+    ward.fill()
+    locator = ward.locators()[0]
+    for kept in ward.kept[:2]:
+        kept.delete([locator])
+        kept.put(bytes.fromhex(locator), b"damaged", "")
+    ward.scrub()
+    calls: list[str] = []
+    for kept in ward.kept[:2]:
+        for name in ("delete", "put"):
+            setattr(kept, name, _told(getattr(kept, name), calls, name))
+    assert ward.repair().replaced == 2
+    assert calls == ["delete", "delete", "put", "put"]
+    assert ward.found() == set()
+
+
+def _told(call: Callable[..., Any], calls: list[str], name: str) -> Callable[..., Any]:
+    def tell(*args: Any) -> Any:
+        calls.append(name)
+        return call(*args)
+
+    return tell
+
+
+def test_what_the_spool_delivers_takes_the_place_of_what_is_bad(ward: Ward) -> None:
+    ward.open(copies=1)
+    ward.drive.save("/a", content(100 * KIB, 4))
+    with ward.db.read() as connection:
+        stored = connection.scalars(select(replicas.c.store)).all()
+    assert stored == [SPOOL]
+    (whole,) = [path.read_bytes() for path in (ward.folder / "spool").glob("??/*.pack")]
+    ward.kept[0].put(bytes.fromhex(ward.by_pack()[0]), bytes(len(whole) - TRAILER), "")
+    no = ward.pack_numbers()[0]
+    ward.harm(
+        f"INSERT INTO replicas VALUES ({no}, {FIRST_STORE}, '{ward.by_pack()[0]}', 'suspect', 0)"
+    )
+    ward.room.vault.flush()
+    assert ward.scrub().bad_count == 0
+    assert ward.found() == set()
+    assert ward.drive.read("/a") == content(100 * KIB, 4)
 
 
 def test_saves_and_flushes_go_on_beside_repair_and_fsck(ward: Ward) -> None:

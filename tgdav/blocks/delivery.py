@@ -68,6 +68,16 @@ _OTHERS = (
         stores.c.kind != "spool",
     )
 )
+_BAD = (
+    select(replicas.c.store, replicas.c.locator)
+    .join(stores, stores.c.no == replicas.c.store)
+    .where(
+        replicas.c.pack == bindparam("of_pack"),
+        replicas.c.state != index.SOUND,
+        stores.c.state == "active",
+        stores.c.kind != "spool",
+    )
+)
 _DROP = delete(replicas).where(
     replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store")
 )
@@ -218,11 +228,20 @@ class Delivery:
         if len(present) >= pool.copies:
             return  # the process that put it died before it could drop it here
         self._require_sound(pack)
+        self._make_way(pack)
         data = self._spool.content(pack.locator)
         for replica in pool.put(
             pack.pack_id, data, pack.caption, present=present, enough=pool.quorum
         ):
             self._workshop.db.write(partial(_record, pack.no, replica))
+
+    def _make_way(self, pack: Spooled) -> None:
+        """Delete what is bad of the pack: a store that has it would keep it, and be believed."""
+        with self._workshop.db.read() as connection:
+            bad = connection.execute(_BAD, {"of_pack": pack.no}).all()
+        for no, locator in bad:
+            if self._workshop.pool.is_writable(no):
+                self._workshop.pool.delete(no, [Locator(locator)])
 
     def _is_spooled(self, pack: Spooled) -> bool:
         told = {"of_pack": pack.no, "of_store": self._spool.no}

@@ -1,7 +1,7 @@
 """One pack gets its promised replicas again, from whatever is sound of it.
 
-A suspect replica is deleted only when a whole pack is at hand to put in its place, and its
-row stays suspect until that is there: a crash in between leaves it to the next run.
+Suspect replicas are deleted only when a sound one, in a store or in the spool, outlives
+them, and their rows stay until others are there: a crash in between leaves it to the next run.
 """
 
 import mmap
@@ -76,9 +76,12 @@ class Mending:
             return Mended(sound, trouble="the jobs have put as many packs as they may in an hour")
         with ExitStack() as stack:
             whole = stack.enter_context(self._room(pack.size))
-            is_fetched, unread = self._fetch(pack, held, whole)
+            damaged: list[Read] = []
+            is_fetched, unread = self._fetch(pack, held, whole, damaged)
             if not is_fetched:
-                return Mended(sound, is_lost=not unread, trouble=unread)
+                if len(damaged) < 2 or not self._is_patched(pack, damaged, whole):
+                    return Mended(sound, is_lost=not unread, trouble=unread)
+                stack.enter_context(self._in_spool(pack, whole))
             return self._spread(pack, whole)
 
     def _held(self, no: int) -> list[Held]:
@@ -121,13 +124,14 @@ class Mending:
                 mapped = stack.enter_context(mmap.mmap(file.fileno(), size))
             yield stack.enter_context(memoryview(mapped))
 
-    def _fetch(self, pack: PackRow, held: list[Held], whole: memoryview) -> tuple[bool, str]:
-        """Fill `whole` with the pack from the first replica that is, or from all together.
+    def _fetch(
+        self, pack: PackRow, held: list[Held], whole: memoryview, damaged: list[Read]
+    ) -> tuple[bool, str]:
+        """Fill `whole` with the pack from the first replica that is; tell of the damaged ones.
 
         True if that was done; else also why it might be done later, if it might.
         """
         unread = ""
-        damaged: list[Read] = []
         for each in held:
             if not self._pool.has(each.store) or self._failures[each.store] >= PATIENCE:
                 unread = f"store {each.store} is not at hand"
@@ -144,7 +148,7 @@ class Mending:
                 unread = self._trouble
                 continue
             self._write(partial(index.suspect, replica=each.replica))
-        return len(damaged) > 1 and self._is_patched(pack, damaged, whole), unread
+        return False, unread
 
     def _is_whole(self, pack: PackRow, read: Read) -> bool:
         try:
@@ -163,6 +167,22 @@ class Mending:
             return False
         return self._is_whole(pack, lambda offset, size: bytes(whole[offset : offset + size]))
 
+    @contextmanager
+    def _in_spool(self, pack: PackRow, whole: memoryview) -> Iterator[None]:
+        """A copy on this machine meanwhile; it stays, and is recorded, if no store has got one."""
+        spool = self._workshop.spool
+        with spool.receive(pack.pack_id, pack.caption) as sink:
+            sink.write(whole)
+            kept = Replica(spool.no, sink.keep())
+            try:
+                yield
+            finally:
+                if any(each.is_sound for each in self._held(pack.no)):
+                    spool.discard(kept.locator)
+                else:
+                    self._write(partial(index.record_replica, pack=pack.no, replica=kept))
+                    self._workshop.backlog.add(spooled=pack.size)
+
     def _reading(self, replica: Replica, copy: memoryview | None = None) -> Read:
         """Reads of the replica within the allowance; what is read goes into `copy`, too."""
         store = self._pool.store(replica.store)
@@ -179,10 +199,11 @@ class Mending:
     def _spread(self, pack: PackRow, whole: memoryview) -> Mended:
         """Put the pack in place of what is bad, and where it is missing; tidy the spool."""
         held = self._held(pack.no)
-        sound, made, replaced = _promised(held), 0, 0
-        for each in self._bad(held):
-            if each.is_promise and self._put(pack, whole, each.store, each):
-                replaced += 1
+        # All that is bad goes before anything comes: a store that has something of this pack
+        # and size would keep that, and a copy by reference might refer to it.
+        emptied = [each.store for each in self._bad(held) if each.is_promise and self._drop(each)]
+        sound, made = _promised(held), 0
+        replaced = sum(self._put(pack, whole, no) for no in emptied)
         for no in self._free(held):
             if sound + replaced + made >= self._pool.copies:
                 break
@@ -193,14 +214,20 @@ class Mending:
             return Mended(promised, made, replaced)
         return self._without_store(promised)._replace(made=made, replaced=replaced)
 
-    def _put(self, pack: PackRow, whole: memoryview, no: int, bad: Held | None = None) -> bool:
-        """True if the store has the pack now, in place of what was bad there."""
+    def _drop(self, bad: Held) -> bool:
+        """True if the store has nothing more of this replica; its row stays."""
+        try:
+            self._pool.delete(bad.store, [bad.locator])
+        except (StoreError, Busy) as error:
+            self._note_failure(bad.store, error)
+            return False
+        return True
+
+    def _put(self, pack: PackRow, whole: memoryview, no: int) -> bool:
+        """True if the store, which had nothing of the pack, has it now."""
         self._course.step()
         store = self._pool.store(no)
         try:
-            if bad is not None:
-                # A store that has something of this pack and size would keep that.
-                store.delete([bad.locator])
             if not store.limits.local:
                 self._course.count_put()
             replica = Replica(no, store.put(pack.pack_id, whole, pack.caption))
