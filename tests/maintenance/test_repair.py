@@ -48,6 +48,9 @@ def test_a_distant_store_gets_no_more_packs_in_an_hour_than_are_allowed(ward: Wa
     assert done.short == owed - 2
     now[0] = 3601.0
     assert ward.repair(scan=False, course=course).made == 2
+    near = ward.add_store(9)
+    assert ward.repair(scan=False, course=course).short == 0  # a near one costs no message
+    assert len(ward.locators(near)) == owed - 4
 
 
 def test_the_spool_is_a_source(ward: Ward) -> None:

@@ -72,8 +72,6 @@ class Mending:
             return Mended(sound, is_lost=True)
         if not self._bad(held) and not self._free(held):
             return self._without_store(sound)
-        if not self._course.may_put:
-            return Mended(sound, trouble="the jobs have put as many packs as they may in an hour")
         with ExitStack() as stack:
             whole = stack.enter_context(self._room(pack.size))
             damaged: list[Read] = []
@@ -102,7 +100,12 @@ class Mending:
         return [no for no in self._pool.numbers() if no not in present and self._takes(no)]
 
     def _takes(self, no: int) -> bool:
-        return self._pool.is_writable(no) and self._failures[no] < PATIENCE
+        if not self._pool.is_writable(no) or self._failures[no] >= PATIENCE:
+            return False
+        if self._pool.is_local(no) or self._course.may_put:
+            return True
+        self._trouble = "the jobs have put as many packs as they may in an hour"
+        return False
 
     def _without_store(self, sound: int) -> Mended:
         copies = self._pool.copies
