@@ -38,9 +38,7 @@ class Flusher:
         self._delivery = Delivery(workshop)
         self._draining = Draining(workshop)
         self._pack_turn = Turn(workshop.db, "pack", workshop.sizes.lease_s)
-        self._delivery_turn = Turn(
-            workshop.db, f"spool {workshop.spool.no}", workshop.sizes.lease_s
-        )
+        self._delivery_turn = Turn(workshop.db, workshop.spool.lease, workshop.sizes.lease_s)
         self._drain_turn = Turn(workshop.db, "drain", workshop.sizes.lease_s)
         self._sweep_due = float("inf")
         self._rounds = (

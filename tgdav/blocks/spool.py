@@ -78,6 +78,11 @@ class Spool:
         finally:
             self.let_go(pack_id)
 
+    @property
+    def lease(self) -> str:
+        """Whoever has it takes packs out, and nobody else does."""
+        return f"spool {self.no}"
+
     def is_at_work_on(self, pack_id: bytes) -> bool:
         """True while this process fills the pack or is about to record it."""
         return pack_id in self._unrecorded

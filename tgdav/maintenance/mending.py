@@ -7,6 +7,7 @@ them, and their rows stay until others are there: a crash in between leaves it t
 import mmap
 import os
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,8 +26,11 @@ from tgdav.blocks.workshop import Workshop
 from tgdav.disk import told
 from tgdav.errors import Busy, DiskFull, PackDamaged, ReplicaMissing, StoreError
 from tgdav.maintenance.course import Course
+from tgdav.maintenance.turn import turn
 from tgdav.stores.pool import Replica
 
+ROUND_S, POLL_S = 70.0, 0.1
+"""A round of the delivery is shorter, and the pause between two of them is longer."""
 PATIENCE = 3
 """Failures of a store after which a run asks nothing more of it."""
 
@@ -79,7 +83,10 @@ class Mending:
             if not is_fetched:
                 if len(damaged) < 2 or not self._is_patched(pack, damaged, whole):
                     return Mended(sound, is_lost=not unread, trouble=unread)
-                stack.enter_context(self._in_spool(pack, whole))
+                try:
+                    stack.enter_context(self._in_spool(pack, whole))
+                except Busy as error:
+                    return Mended(sound, trouble=f"its spool: {error}")
             return self._spread(pack, whole)
 
     def _held(self, no: int) -> list[Held]:
@@ -172,19 +179,40 @@ class Mending:
 
     @contextmanager
     def _in_spool(self, pack: PackRow, whole: memoryview) -> Iterator[None]:
-        """A copy on this machine meanwhile; it stays, and is recorded, if no store has got one."""
-        spool = self._workshop.spool
-        with spool.receive(pack.pack_id, pack.caption) as sink:
+        """A replica in the spool meanwhile; it stays for the delivery if no store has got one.
+
+        Raises `Busy` if the delivery, which would replace the same replicas, goes on and on.
+        """
+        spool, backlog = self._workshop.spool, self._workshop.backlog
+        with self._undelivered(), spool.receive(pack.pack_id, pack.caption) as sink:
             sink.write(whole)
             kept = Replica(spool.no, sink.keep())
+            self._write(partial(index.record_replica, pack=pack.no, replica=kept))
+            backlog.add(spooled=pack.size)
             try:
                 yield
             finally:
-                if any(each.is_sound for each in self._held(pack.no)):
+                held = self._held(pack.no)
+                if any(each.is_sound and each.kind != SPOOL for each in held):
+                    self._write(partial(holdings.forget, pack=pack.no, replica=kept))
                     spool.discard(kept.locator)
-                else:
-                    self._write(partial(index.record_replica, pack=pack.no, replica=kept))
-                    self._workshop.backlog.add(spooled=pack.size)
+                    backlog.add(spooled=-pack.size)
+
+    @contextmanager
+    def _undelivered(self) -> Iterator[None]:
+        """The turn of who delivers from the spool."""
+        give_up = time.monotonic() + ROUND_S
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(turn(self._workshop.db, self._workshop.spool.lease))
+                    break
+                except Busy:
+                    if time.monotonic() > give_up:
+                        raise
+                self._course.step()
+                time.sleep(POLL_S)
+            yield
 
     def _reading(self, replica: Replica, copy: memoryview | None = None) -> Read:
         """Reads of the replica within the allowance; what is read goes into `copy`, too."""

@@ -56,10 +56,12 @@ class PackSink:
 
     def write(self, data: Buffer) -> None:
         """Append `data`. Raises `DiskFull`, `StoreError`."""
-        view = memoryview(data).cast("B")
-        with told(f"the store in {self._shelf.parent}", StoreError):
-            while view:
-                view = view[os.write(self._file, view) :]
+        at, where = 0, f"the store in {self._shelf.parent}"
+        # Views are let go of: an error that tells of them would keep mapped data open.
+        with told(where, StoreError), memoryview(data).cast("B") as view:
+            while at < len(view):
+                with view[at:] as rest:
+                    at += os.write(self._file, rest)
 
     def keep(self) -> Locator:
         """Return once the pack outlives this process and the power; raises as `write`."""
