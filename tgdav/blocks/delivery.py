@@ -14,7 +14,7 @@ from typing import NamedTuple
 from blake3 import blake3
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from tgdav.blocks import index
+from tgdav.blocks import holdings, index
 from tgdav.blocks.adopting import adopt
 from tgdav.blocks.pack import parse_caption
 from tgdav.blocks.tables import packs, replicas, stores
@@ -56,27 +56,6 @@ _SPOOLED = (
     .join(replicas, replicas.c.pack == packs.c.no)
     .where(replicas.c.store == bindparam("of_store"))
     .order_by(packs.c.no)
-)
-_OTHERS = (
-    select(replicas.c.store)
-    .join(stores, stores.c.no == replicas.c.store)
-    .where(
-        replicas.c.pack == bindparam("of_pack"),
-        replicas.c.store != bindparam("of_store"),
-        replicas.c.state == index.SOUND,
-        stores.c.state == "active",
-        stores.c.kind != "spool",
-    )
-)
-_BAD = (
-    select(replicas.c.store, replicas.c.locator)
-    .join(stores, stores.c.no == replicas.c.store)
-    .where(
-        replicas.c.pack == bindparam("of_pack"),
-        replicas.c.state != index.SOUND,
-        stores.c.state == "active",
-        stores.c.kind != "spool",
-    )
 )
 _DROP = delete(replicas).where(
     replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store")
@@ -221,27 +200,22 @@ class Delivery:
         self._drop(pack)
 
     def _put(self, pack: Spooled) -> None:
-        with self._workshop.db.read() as connection:
-            told = {"of_pack": pack.no, "of_store": self._spool.no}
-            present = connection.scalars(_OTHERS, told).all()
         pool = self._workshop.pool
+        with self._workshop.db.read() as connection:
+            promised = [each for each in holdings.held(connection, pack.no) if each.is_promise]
+        present = [each.store for each in promised if each.is_sound]
         if len(present) >= pool.copies:
             return  # the process that put it died before it could drop it here
         self._require_sound(pack)
-        self._make_way(pack)
+        for bad in promised:
+            # A store that has it would keep it, and be believed.
+            if not bad.is_sound and pool.is_writable(bad.store):
+                pool.delete(bad.store, [bad.locator])
         data = self._spool.content(pack.locator)
         for replica in pool.put(
             pack.pack_id, data, pack.caption, present=present, enough=pool.quorum
         ):
             self._workshop.db.write(partial(_record, pack.no, replica))
-
-    def _make_way(self, pack: Spooled) -> None:
-        """Delete what is bad of the pack: a store that has it would keep it, and be believed."""
-        with self._workshop.db.read() as connection:
-            bad = connection.execute(_BAD, {"of_pack": pack.no}).all()
-        for no, locator in bad:
-            if self._workshop.pool.is_writable(no):
-                self._workshop.pool.delete(no, [Locator(locator)])
 
     def _is_spooled(self, pack: Spooled) -> bool:
         told = {"of_pack": pack.no, "of_store": self._spool.no}

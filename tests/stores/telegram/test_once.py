@@ -3,12 +3,14 @@
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.contracts.store import content, in_threads, pack_id
-from tests.stores.telegram.rig import Rig
+from tests.stores.telegram.rig import Rig, rigged
 from tests.stores.telegram.test_rows import BIG, SMALL, pair, put_and_read, sent, until, warmed
+from tests.telegram_server.process import TelegramServer
 from tgdav.errors import StoreBusy, StoreError
 from tgdav.stores.telegram import sending
 from tgdav.stores.telegram.store import TelegramStore
@@ -202,6 +204,26 @@ def test_what_an_account_did_is_told(rig: Rig):
     assert done["messages"] == 3
     assert done["sent_bytes"] >= len(BIG)
     assert done["received_bytes"] >= len(BIG)
+
+
+def test_windows_that_are_asked_for_at_once_are_shared_out(server: TelegramServer):
+    """Not all given to the one that had least to do before."""
+    with rigged(server, users=2) as rig:
+        store = rig.store()
+        locator = store.put(pack_id(1), bytes(13 << 20), "")
+        store.read(locator, 0, 4 << 20)  # both have found it
+        server.control("shape", latency_s=0.5)
+        try:
+            with ThreadPoolExecutor() as threads:
+                first = threads.submit(store.read, locator, 12 << 20, 1 << 20)
+                time.sleep(0.2)
+                store.read(locator, 0, 12 << 20)
+                first.result()
+        finally:
+            server.control("shape")
+        rig.close()
+        received = [rig.ledger.activity[no]["received_bytes"] for no in (1, 2)]
+        assert min(received) > 5 << 20, received
 
 
 def test_the_network_is_lost_and_comes_back(rig: Rig):
