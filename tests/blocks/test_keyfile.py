@@ -9,7 +9,13 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks.keyfile import load_key, parse_recovery_text, recovery_text, store_key
+from tgdav.blocks.keyfile import (
+    load_key,
+    parse_recovery_text,
+    recovery_text,
+    store_key,
+    unfinished,
+)
 from tgdav.blocks.keys import Cost, Keys
 from tgdav.errors import DiskFull, KeyRefused, PasswordRefused
 
@@ -148,6 +154,29 @@ def test_a_disk_that_fails_leaves_the_former_key(folder, monkeypatch, number, an
             store_key(folder, Keys.generate(), None)
     assert load_key(folder, never).master == KEYS.master
     assert os.listdir(folder) == ["key"]
+
+
+def test_what_a_crash_left_of_storing_a_key_goes_with_the_next(folder, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(_self, _target):
+        monkeypatch.setattr(Path, "unlink", lambda *_: None)  # nobody clears up after a kill
+        raise Killed
+
+    folder.mkdir()
+    (folder / "key.of-my-own").touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with pytest.raises(Killed):
+            store_key(folder, Keys.generate(), None)
+    monkeypatch.undo()
+    (left,) = unfinished(folder)
+    assert left.read_bytes()
+    keys = Keys.generate()
+    store_key(folder, keys, None)
+    assert load_key(folder, None).key_id == keys.key_id
+    assert sorted(path.name for path in folder.iterdir()) == ["key", "key.of-my-own"]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):

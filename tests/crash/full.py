@@ -37,18 +37,7 @@ class Filling(Walk):
 
     def _fill(self, number: int, tell: Tell, *, lasts: bool) -> None:
         """Act while the disk is full; look; act again, with room; look at what is left."""
-        refused: list[Step] = []
-
-        def refuse(step: Step) -> None:
-            if not refused:
-                tell(f"{step.name}, and all after it" if lasts else step.name)
-            refused.append(step)
-            if step.name == "commit":
-                raise sqlite3.OperationalError("database or disk is full")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        wanted = range(number, sys.maxsize if lasts else number + 1)
-        steps = Steps(wanted, "before", refuse, ROOM.__contains__)
+        steps, refused = self._refusing(number, tell, lasts=lasts)
         answered: list[str] = []
         with opened(self._drives.folder, self._drives.url) as drive:
             steps.catch()
@@ -64,6 +53,21 @@ class Filling(Walk):
             assert workshop.budget.used == workshop.bench.used == 0
         if refused:
             self._go_on()
+
+    def _refusing(self, number: int, tell: Tell, *, lasts: bool) -> tuple[Steps, list[Step]]:
+        """Steps of which one, or all from there on, find the disk full; and which did."""
+        refused: list[Step] = []
+
+        def refuse(step: Step) -> None:
+            if not refused:
+                tell(f"{step.name}, and all after it" if lasts else step.name)
+            refused.append(step)
+            if step.name == "commit":
+                raise sqlite3.OperationalError("database or disk is full")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        wanted = range(number, sys.maxsize if lasts else number + 1)
+        return Steps(wanted, "before", refuse, ROOM.__contains__), refused
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 another fork looks at what is left: that costs no start of Python.
 """
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -43,6 +44,7 @@ SWEPT_S = 5.0
 UNHARMED = 0
 _write = os.write  # as it is before any step is caught
 Tell = Callable[[str], None]
+Act = Callable[[Tell], None]
 
 
 class Ended(NamedTuple):
@@ -138,11 +140,17 @@ class Walk:
             os.kill(os.getpid(), signal.SIGKILL)
 
         steps = Steps(range(number, number + 1), when, die)
-        with opened(self._drives.folder, self._drives.url) as drive:
+        with self._acting() as act:
             steps.catch()
-            self._scene.act(drive, tell)
+            act(tell)
             tell(str(steps.count))
             os._exit(UNHARMED)
+
+    @contextlib.contextmanager
+    def _acting(self) -> Iterator[Act]:
+        """Everything is ready for the operation; calling what comes out does it."""
+        with opened(self._drives.folder, self._drives.url) as drive:
+            yield partial(self._scene.act, drive)
 
     def _look(self, answered: list[str], _tell: Tell) -> None:
         """Assert what must be so after the kill; go on, and that nothing is left of it."""
@@ -161,14 +169,25 @@ class Walk:
                 repair(drive.vault.workshop, drive.scratch, Course(), settled_s=0)
             scene.act(drive, void)
             drive.vault.flush()
-            until(lambda: not packs_in(drive, SPOOL), SWEPT_S)
+            until(lambda: not packs_in(self._store(SPOOL)), SWEPT_S)
             assert self._contents(drive) == {path: scene.after.get(path) for path in self._paths}
             settled_ns = time.time_ns() + int(2 * SETTLED_S * 1e9)
             found = list(fsck(drive.vault.workshop, clock=lambda: settled_ns))
             assert not found, found
             if not has_snapshot(drive):  # else the journal's older rows are gone
                 replay.check(drive.db)
-            require_no_strays(drive)
+            self._require_no_strays(drive)
+
+    def _require_no_strays(self, drive: Drive) -> None:
+        """Each store has its packs and no other file, not even half of one."""
+        with drive.db.read() as connection:
+            wanted = connection.scalars(select(func.count()).select_from(packs)).one()
+        for store in map(self._store, (FIRST, SECOND)):
+            assert len(packs_in(store)) == wanted, packs_in(store)
+
+    def _store(self, name: str) -> Path:
+        """Where the drive's store, or its spool, is."""
+        return self._drives.folder / name
 
     def _require_whole(self, drive: Drive, answered: list[str]) -> None:
         """What was answered is there; what was not is there whole, or what it replaces is."""
@@ -203,27 +222,24 @@ def end_leases(drive: Drive) -> None:
     drive.db.write(lambda connection: connection.execute(delete(leases)))
 
 
-def require_no_strays(drive: Drive) -> None:
-    """Each store has its packs and no other file, not even half of one."""
-    with drive.db.read() as connection:
-        wanted = connection.scalars(select(func.count()).select_from(packs)).one()
-    for store in (FIRST, SECOND):
-        assert len(packs_in(drive, store)) == wanted, (store, packs_in(drive, store))
-
-
-def packs_in(drive: Drive, store: str) -> list[Path]:
+def packs_in(store: Path) -> list[Path]:
     """Files in a store's folder, unfinished ones too."""
-    return list((drive.folder / store).glob("??/*"))
+    return list(store.glob("??/*"))
 
 
-def main(kind: type[Walk], name: str, folder: str) -> int:
+def tell_steps(walk: Walk) -> int:
     """Walk; say each step, and what is wrong; 1 if anything is."""
-    logging.disable(logging.CRITICAL)
     bad = 0
-    for step, wrong in kind(SCENES[name], Drives(Path(folder))).steps():
+    for step, wrong in walk.steps():
         print(step, f"\n{wrong}" if wrong else "", flush=True)
         bad += bool(wrong)
     return int(bad > 0)
+
+
+def main(kind: type[Walk], name: str, folder: str) -> int:
+    """Walk this scene; 1 if anything is wrong."""
+    logging.disable(logging.CRITICAL)
+    return tell_steps(kind(SCENES[name], Drives(Path(folder))))
 
 
 if __name__ == "__main__":

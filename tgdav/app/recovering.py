@@ -126,6 +126,7 @@ def _require_empty(folder: Path, settings: Settings) -> bool:
             if is_under_way(db):
                 return True
     held = OURS | {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"}
+    held |= {left.name for left in keyfile.unfinished(folder)}
     others = sorted(path.name for path in folder.iterdir() if path.name not in held)
     if others and others != [keyfile.KEY_FILE]:
         raise DriveMissing(f"the folder is not empty: it has {others[0]!r} and maybe more")

@@ -19,7 +19,8 @@ from tgdav.blocks.ledger import SqlLedger
 from tgdav.blocks.survey import Sighting
 from tgdav.blocks.whereabouts import ToldChannel
 from tgdav.db import Database
-from tgdav.errors import LoginRefused, StoreError
+from tgdav.disk import told
+from tgdav.errors import FolderRefused, LoginRefused, StoreError
 from tgdav.settings import Settings
 from tgdav.stores.directory import DirectoryStore
 from tgdav.stores.ledger import Channel
@@ -50,7 +51,8 @@ class Sources:
         self._is_named: set[int] = set()
 
     def __enter__(self) -> Self:
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tgdav-"))
+        with told("the folder for temporary files", FolderRefused):
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tgdav-"))
         self._db = self._stack.enter_context(
             contextlib.closing(Database.open(f"sqlite:///{Path(folder) / 'sources.db'}"))
         )
@@ -112,8 +114,8 @@ class Sources:
             if no in self._is_named | wanted.stores
         }
         absent = []
-        told = whereabouts.read(survey.newest_head(wanted, keys).get("stores"))
-        for _, settings, channels in (each for each in told if each.kind == "telegram"):
+        kept = whereabouts.read(survey.newest_head(wanted, keys).get("stores"))
+        for _, settings, channels in (each for each in kept if each.kind == "telegram"):
             absent += [each.title for each in channels if each.channel_id not in at_hand]
             found = [each for each in channels if each.channel_id in at_hand]
             if found:

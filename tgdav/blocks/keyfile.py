@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tgdav.blocks.keys import WRAPPED_LIMIT, Cost, Keys, unwrap, wrap
 from tgdav.errors import DiskFull, KeyRefused
 
 KEY_FILE = "key"
+_UNFINISHED = re.compile(rf"{KEY_FILE}\.[0-9a-f]{{16}}")
 WORD = 7
 """Characters of a recovery word before the one that checks it."""
 WORDS = 8
@@ -49,7 +51,8 @@ def load_key(folder: Path, passphrase: Callable[[], str] | None) -> Keys:
 def store_key(folder: Path, keys: Keys, passphrase: str | None, cost: Cost | None = None) -> None:
     """Put `keys` into `folder`, made private if it is not, in place of what was there.
 
-    On return they survive a power cut; if it raises, the former file is unchanged.
+    On return they survive a power cut; if it raises, or the process dies, the former file is
+    unchanged, but that what died may leave `unfinished` ones.
     Raises `KeyRefused`, `PasswordRefused`, `DiskFull`.
     """
     if passphrase is None:
@@ -60,10 +63,17 @@ def store_key(folder: Path, keys: Keys, passphrase: str | None, cost: Cost | Non
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         _replace(folder / KEY_FILE, content)
+        for left in unfinished(folder):
+            left.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull("no room for the key file") from error
         raise KeyRefused(f"the key file cannot be written: {error.strerror}") from error
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What a crash left of storing a key; the next key that is stored takes it away."""
+    return [path for path in folder.glob(f"{KEY_FILE}.*") if _UNFINISHED.fullmatch(path.name)]
 
 
 def wrapped_key(folder: Path) -> bytes | None:
