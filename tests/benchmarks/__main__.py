@@ -32,7 +32,7 @@ def plan(scale: float) -> dict[str, Measure]:
         "list-100": lambda s: measures.listing(s, n(100), 9),
         "list-1000": lambda s: measures.listing(s, n(1000), 9),
         "list-10000": lambda s: measures.listing(s, n(10_000), 5),
-        "list-100000": lambda s: measures.listing(s, n(100_000), 3),
+        "list-100000": lambda s: measures.long_listing(s, n(100_000), n(10_000), 5),
         "requests": lambda s: measures.requests(s, n(4000)),
         "memory": lambda s: measures.peak_memory(s, 64, 16, int(GIB * scale)),
         "nodes": lambda s: measures.many_nodes(s, n(10_000), n(1_000_000)),

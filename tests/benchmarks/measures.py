@@ -18,6 +18,7 @@ CONNECTIONS = 8
 
 _NAMED = b"""<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/>
 <getcontentlength/><getlastmodified/><getetag/></prop></propfind>"""
+_BODIES = (("named", _NAMED), ("allprop", b""))
 
 
 def noise(size: int, seed: int, piece: int = PIECE) -> Iterator[bytes]:
@@ -82,23 +83,42 @@ def many_files(server: Running, count: int, size: int, name: str) -> Figures:
 def listing(server: Running, count: int, runs: int) -> Figures:
     """PROPFIND of a directory with so many entries, named and allprop: milliseconds."""
     folder = f"/list-{count}"
-    with connected(server.target) as connection:
-        expect(connection.request("MKCOL", folder + "/"), 201)
-    jobs = [put_noise(f"{folder}/entry-number-{number}.txt", 16, number) for number in range(count)]
-    in_parallel(server.target, CONNECTIONS, jobs)
+    put_in_folder(server, folder, count)
     figures = {}
     before = server.memory()
     with peak_of(server) as peak, connected(server.target) as connection:
-        for kind, body in (("named", _NAMED), ("allprop", b"")):
-            taken = sorted(_propfind(connection, folder + "/", body) for _ in range(runs))
-            figures[f"PROPFIND {count} {kind} ms"] = taken[runs // 2] * 1000
+        for kind, body in _BODIES:
+            taken = [_propfind(connection, folder, body) for _ in range(runs)]
+            figures[f"PROPFIND {count} {kind} ms"] = statistics.median(taken) * 1000
     figures[f"PROPFIND {count} memory MiB"] = (peak[0] - before) / MIB
     return figures
 
 
-def _propfind(connection: Connection, path: str, body: bytes) -> float:
+def long_listing(server: Running, count: int, short: int, runs: int) -> Figures:
+    """As `listing`, and what an entry costs of what it costs in a directory of `short`.
+
+    The two take turns: what the machine gives changes more within minutes than this ratio.
+    """
+    folder = f"/short-{short}"
+    put_in_folder(server, folder, short)
+    figures = listing(server, count, runs)
+    with connected(server.target) as connection:
+        for kind, body in _BODIES:
+            ratios = []
+            for _ in range(runs):
+                few = _mean_s(lambda body=body: _propfind(connection, folder, body), count // short)
+                ratios.append(_propfind(connection, f"/list-{count}", body) / few * short / count)
+            figures[f"entry of {count}: of {short} {kind}"] = statistics.median(ratios)
+    return figures
+
+
+def _mean_s(work: Callable[[], float], times: int) -> float:
+    return statistics.fmean(work() for _ in range(times))
+
+
+def _propfind(connection: Connection, folder: str, body: bytes) -> float:
     started = time.perf_counter()
-    answer = connection.ask("PROPFIND", path, "Depth: 1\r\n", body)
+    answer = connection.ask("PROPFIND", folder + "/", "Depth: 1\r\n", body)
     expect(answer, 207)
     return time.perf_counter() - started
 
