@@ -1,8 +1,9 @@
 """A vault on real parts in a folder, which a test may close and open again."""
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class Room:
     def __init__(self, db: Database, folder: Path) -> None:
         self.db = db
         self.folder = folder
+        self.log_folder: Path | None = folder / "staging"
         self.spool = DirectoryStore.make(folder / "spool")
         self.store = FaultyStore(MemoryStore())
         self.stores: dict[int, Store] = {FIRST_STORE: self.store}
@@ -121,6 +123,7 @@ class Room:
             pool=self.pool,
             spool=self.spool,
             spool_no=SPOOL,
+            log_folder=self.log_folder,
             cache=BlockCache(cache, self.folder / "cache", disk_cache),
             budget=self.budget,
             sizes=VaultSizes(**SIZES | (sizes or {})),
@@ -137,18 +140,28 @@ class Room:
         for vault in self.vaults:
             vault.close(grace_s=5)
 
-    def draft(self, content: bytes, *, announced: bool = True, step: int = 5000) -> Draft:
+    @contextlib.contextmanager
+    def saving(
+        self, content: bytes, *, announced: bool = True, step: int = 5000
+    ) -> Iterator[Draft]:
+        """The draft of the content, while its writer is not left."""
         with self.vault.writer(len(content) if announced else None) as writer:
             for at in range(0, len(content), step):
                 writer.write(content[at : at + step])
-            return writer.finish()
+            yield writer.finish()
+
+    def draft(self, content: bytes, **options: Any) -> Draft:
+        """The same and its writer is left: no pack should be made before it is published."""
+        with self.saving(content, **options) as draft:
+            return draft
 
     def publish(self, draft: Draft) -> list[Extent]:
         rows = self.db.write(lambda c: self.vault.adopt(c, draft))
         return [Extent(*row) for row in rows]
 
     def save(self, content: bytes, **options: Any) -> list[Extent]:
-        return self.publish(self.draft(content, **options))
+        with self.saving(content, **options) as draft:
+            return self.publish(draft)
 
     def read(self, extents: Iterable[Extent], start: int = 0, stop: int | None = None) -> bytes:
         extents = list(extents)

@@ -72,7 +72,7 @@ def settings(folder: Path, url: str = "") -> Settings:
     """Small packs, everything twice; nothing happens by the clock."""
     wanted = {
         ("store", "copies"): 2,
-        ("store", "pack_size"): 64 * KIB,
+        ("store", "pack_size"): 256 * KIB,
         ("store", "flush_age_s"): 3600,
         ("maintenance", "enabled"): False,
         ("database", "url"): url,
@@ -114,17 +114,22 @@ def _nothing(_drive: Drive) -> None:
     pass
 
 
-SAVED: Files = {"/folder/new": content(5 * KIB, 5), "/folder/middle": TWO_PACKS}
+SAVED: Files = {
+    "/folder/new": content(5 * KIB, 5),
+    "/folder/logged": content(100 * KIB, 6),
+    "/folder/middle": TWO_PACKS,
+}
 
 
 def _save(drive: Drive, answer: Answer) -> None:
-    """A small file under a new name, and a big one in another's place."""
+    """A small file under a new name, one that is staged in the log, and a big one for another."""
     for path, data in SAVED.items():
         put(drive, path, data)
         answer(path)
 
 
-STAGED: Files = {f"/{number}": content(40 * KIB, 10 + number) for number in range(2)}
+STAGED: Files = {f"/{number}": content((40 + 50 * number) * KIB, 10 + number) for number in (0, 1)}
+"""In the database, and in the staging log."""
 
 
 def _stage(drive: Drive) -> None:

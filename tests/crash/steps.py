@@ -13,11 +13,14 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from tgdav.stores.directory import DirectoryStore
 
-FILES = ("rename", "replace", "unlink", "fsync", "mkdir", "link", "write", "posix_fallocate")
+FILES = (
+    *("rename", "replace", "unlink", "mkdir", "link"),
+    *("fsync", "fdatasync", "write", "pwrite", "posix_fallocate"),
+)
 STORES = ("put", "delete")
-WRITES = frozenset({"os.write", "os.posix_fallocate"})
+WRITES = frozenset({"os.write", "os.pwrite", "os.posix_fallocate"})
 """Steps that leave less behind than those around them: a kill need not try them."""
-ROOM = WRITES | {"os.open", "os.mkdir", "os.link", "os.fsync", "commit"}
+ROOM = WRITES | {"os.open", "os.mkdir", "os.link", "os.fsync", "os.fdatasync", "commit"}
 """Steps that a full disk may refuse."""
 
 

@@ -22,7 +22,6 @@ from tgdav.settings import load
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 OPERATIONS = int(os.environ.get("TGDAV_TEST_OPERATIONS", "10000"))
-AT_TELEGRAM = max(1, OPERATIONS // 20)
 
 
 def made(data: Path, written: str = "") -> None:
@@ -84,7 +83,7 @@ def test_and_at_telegram(tmp_path: Path):
         command("store", "add", "telegram", "--create", "packs", data=data)
         command("store", "drain", "1", data=data)
         words = words_of(data, tmp_path / "words")
-        before, content = troubled(data, AT_TELEGRAM)
+        before, content = troubled(data, OPERATIONS)
         shutil.rmtree(data)
         again.mkdir()
         (again / "tgdav.toml").write_text(written)
@@ -93,4 +92,4 @@ def test_and_at_telegram(tmp_path: Path):
             data=again,
             stdin=server.control("session", account=user),
         )
-        require_same(again, told, before, content, AT_TELEGRAM // 4)
+        require_same(again, told, before, content, OPERATIONS // 4)

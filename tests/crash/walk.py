@@ -29,7 +29,7 @@ from tests.crash.steps import Step, Steps
 from tests.tree import replay
 from tgdav import app, db
 from tgdav.app.drive import Drive
-from tgdav.app.folder import SPOOL
+from tgdav.app.folder import SPOOL, STAGING
 from tgdav.blocks import snapshots
 from tgdav.blocks.tables import leases, packs
 from tgdav.maintenance.course import Course
@@ -177,6 +177,7 @@ class Walk:
             if not has_snapshot(drive):  # else the journal's older rows are gone
                 replay.check(drive.db)
             self._require_no_strays(drive)
+        assert not list((folder / STAGING).iterdir())
 
     def _require_no_strays(self, drive: Drive) -> None:
         """Each store has its packs and no other file, not even half of one."""

@@ -93,6 +93,7 @@ def furnish(db: Database, folder: Path, lost: Room) -> Room:
     """A room for a drive to be recovered in, with the stores of the one that was lost."""
     room = Room.__new__(Room)
     room.db, room.folder, room.stores, room.store = db, folder, lost.stores, lost.store
+    room.log_folder = folder / "staging"
     room.spool = DirectoryStore.make(folder / "spool")
     room.vaults = []
     room.drive = lost.drive

@@ -19,7 +19,7 @@ from tgdav.disk import told
 from tgdav.errors import DriveInUse, FolderRefused, KeyRefused
 from tgdav.settings import Settings, load
 
-DATABASE, STORE, SPOOL, CACHE = "drive.db", "store", "spool", "cache"
+DATABASE, STORE, SPOOL, STAGING, CACHE = "drive.db", "store", "spool", "staging", "cache"
 SERVING, GATEWAY = "serving", "gateway"
 
 Passphrase = Callable[[], str]

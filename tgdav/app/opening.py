@@ -15,6 +15,7 @@ from tgdav.app.folder import (
     DATABASE,
     GATEWAY,
     SPOOL,
+    STAGING,
     Passphrase,
     load_keys,
     open_database,
@@ -130,6 +131,8 @@ def _vault(
         pool=pool,
         spool=DirectoryStore.make(folder.absolute() / SPOOL),
         spool_no=spool_no,
+        # What other gateways share the database for, they shall find there.
+        log_folder=None if settings.database.url else folder / STAGING,
         cache=BlockCache(settings.cache.memory, folder / CACHE, settings.cache.disk),
         budget=Budget(settings.memory.budget),
         sizes=VaultSizes(

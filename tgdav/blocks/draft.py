@@ -20,13 +20,25 @@ class Piece(NamedTuple):
     size: int
 
 
+class Logged(NamedTuple):
+    """Where a sealed block lies in the staging log: file, first byte, bytes."""
+
+    log: int
+    offset: int
+    size: int
+
+
 class Pending(NamedTuple):
     """A sealed block that is recorded nowhere; publishing the draft stages it."""
 
     no: int
     block_id: bytes
     size: int
-    sealed: Buffer
+    sealed: Buffer | Logged
+
+    @property
+    def sealed_size(self) -> int:
+        return self.sealed.size if isinstance(self.sealed, Logged) else len(self.sealed)
 
 
 class Pieces:

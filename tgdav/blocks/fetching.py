@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from tgdav.blocks import index, staging
+from tgdav.blocks.draft import Logged
 from tgdav.blocks.index import Located
+from tgdav.blocks.staging_log import read_log
 from tgdav.blocks.workshop import Workshop
-from tgdav.errors import BlockDamaged, ContentLost
+from tgdav.errors import BlockDamaged, ContentLost, ReplicaMissing
 from tgdav.stores.base import Buffer
 
 ATTEMPTS = 3
@@ -139,12 +141,25 @@ def _frames(
         view = view[block.sealed_size :]
 
 
+def _from_log(workshop: Workshop, logged: Logged) -> memoryview:
+    """The sealed block, in a slab."""
+    sealed = workshop.slabs.take(logged.size)
+    try:
+        read_log(workshop.log, logged, sealed)
+    except ReplicaMissing as error:
+        raise _Gone from error
+    return sealed
+
+
 def _read_staged(workshop: Workshop, no: int, block: Located) -> bytes | memoryview:
     with workshop.db.read() as connection:
-        sealed = staging.sealed(connection, no)
-    if sealed is None:
+        found = staging.sealed(connection, no)
+    if found is None:
         raise _Gone
+    sealed = _from_log(workshop, found) if isinstance(found, Logged) else found
     try:
         return _open(workshop, block, sealed)
     except BlockDamaged as error:
-        raise ContentLost(f"{error}, and nothing but the database has it") from error
+        raise ContentLost(f"{error}, and only staging has it") from error
+    finally:
+        workshop.slabs.give(sealed)

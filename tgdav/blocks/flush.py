@@ -5,6 +5,7 @@ packed. Across processes each has a lease: packing one for the database, deliver
 one for the spool.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ from tgdav.blocks.progress import Patience, Progress, unseen
 from tgdav.blocks.rounds import Rounds
 from tgdav.blocks.turns import Turn
 from tgdav.blocks.workshop import Workshop
-from tgdav.errors import Busy, ContentLost, PackDamaged, StoreError
+from tgdav.errors import Busy, ContentLost, PackDamaged, StoreError, TgdavError
 
 SWEEP_S = 60.0
 POLL_S = 0.2
@@ -125,6 +126,8 @@ class Flusher:
         """Stop the clock; what is under way has `grace_s` to end."""
         for rounds in self._rounds:
             rounds.close(grace_s)
+        with contextlib.suppress(TgdavError):  # the next start tidies
+            self._packing.tidy()
         self._delivery.close()
         self._draining.close()
 
@@ -157,6 +160,7 @@ class Flusher:
             self._offer(self._delivery_turn, self._deliver_sound)
 
     def _sweep(self) -> None:
+        self._packing.tidy()
         self._delivery.sweep()
         self._sweep_due = time.monotonic() + SWEEP_S
 

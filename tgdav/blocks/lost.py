@@ -7,10 +7,20 @@ of the same content, or the pack that turns up, brings it back for all who name 
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, exists, func, insert, select
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from tgdav.blocks.index import Known
-from tgdav.blocks.tables import blocks, packs
+from tgdav.blocks.tables import blocks, packs, staged
 
 LOST = bytes(16)
 """The id of the pack that does not exist."""
@@ -19,6 +29,12 @@ _PACK = select(packs.c.no).where(packs.c.pack_id == LOST)
 _COUNT = select(func.count()).where(blocks.c.pack == bindparam("of_pack"))
 _NEXT = select(func.coalesce(func.max(blocks.c.no), 0) + 1)
 _NEXT_PACK = select(func.coalesce(func.max(packs.c.no), 0) + 1)
+_GIVE_UP = (
+    update(blocks)
+    .where(blocks.c.no == bindparam("of_no"), blocks.c.pack.is_(None))
+    .values(pack=bindparam("to_pack"), pack_offset=0, sealed_size=0)
+)
+_UNSTAGE = delete(staged).where(staged.c.block == bindparam("of_no"))
 _DROP = delete(blocks).where(blocks.c.pack == _PACK.scalar_subquery())
 _DROP_PACK = delete(packs).where(
     packs.c.pack_id == LOST, ~exists().where(blocks.c.pack == packs.c.no)
@@ -33,10 +49,21 @@ def number_of(connection: Connection, known: dict[bytes, Known], block_id: bytes
     if block_id not in known:
         no = int(connection.scalars(_NEXT).one())
         row = {"no": no, "block_id": block_id, "size": size, "sealed_size": 0}
-        row |= {"pack": _pack(connection), "pack_offset": 0, "created_ns": time.time_ns()}
+        free_no = int(connection.scalars(_NEXT_PACK).one())
+        row |= {"pack": _pack(connection, free_no), "pack_offset": 0, "created_ns": time.time_ns()}
         connection.execute(insert(blocks), row)
         known[block_id] = Known(no, is_alive=False)
     return known[block_id].no
+
+
+def give_up(connection: Connection, block: int, free_no: int) -> None:
+    """Say that a staged block is lost: its bytes are gone from this machine.
+
+    `free_no` is for the pack that does not exist, if there was none.
+    """
+    told = {"of_no": block, "to_pack": _pack(connection, free_no)}
+    if connection.execute(_GIVE_UP, told).rowcount:
+        connection.execute(_UNSTAGE, {"of_no": block})
 
 
 def count(connection: Connection) -> int:
@@ -51,10 +78,10 @@ def forget_unnamed(connection: Connection, named: Select[Any]) -> None:
     connection.execute(_DROP_PACK)
 
 
-def _pack(connection: Connection) -> int:
+def _pack(connection: Connection, free_no: int) -> int:
     no = connection.scalars(_PACK).one_or_none()
     if no is None:
-        no = int(connection.scalars(_NEXT_PACK).one())
+        no = free_no
         row = {"no": no, "pack_id": LOST, "size": 0, "digest": b"", "caption": "", "kind": "lost"}
         connection.execute(insert(packs), row | {"created_ns": time.time_ns()})
     return no

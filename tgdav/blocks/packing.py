@@ -1,21 +1,28 @@
 """Packs of what is staged, and of the journal: when they are due, and how.
 
 One process at a time does this (a lease). A crash on the way leaves staged what was
-staged: a block is unstaged in the transaction that says which pack has it.
+staged: a block is unstaged in the transaction that says which pack has it. What the
+staging log has lost is lost: it is said of the block, and keeps nothing up.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from tgdav.blocks import payload, staging
+from tgdav.blocks import lost, payload, staging
+from tgdav.blocks.draft import Logged, Pending
 from tgdav.blocks.index import batches
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.spool import KeptPack, OpenPack
+from tgdav.blocks.staging_log import read_log
 from tgdav.blocks.tables import packed
 from tgdav.blocks.workshop import Workshop
+from tgdav.errors import ReplicaMissing
+
+LOG = logging.getLogger(__name__)
 
 JournalSource = Callable[[Connection, int], tuple[int, bytes]]
 """The journal after a number: the last number of what it gives, and the rows.
@@ -23,8 +30,8 @@ JournalSource = Callable[[Connection, int], tuple[int, bytes]]
 It gives a few MiB at most; `b""` when there is nothing newer.
 """
 
-LOADED = 4 << 20
-"""Staged bytes in memory at once while a pack is made of them."""
+LOADED = 32
+"""Staged blocks in memory at once while a pack is made of them: all small, or in the log."""
 MOVED = 500
 """Blocks that one transaction unstages; more would keep saves waiting."""
 
@@ -104,15 +111,43 @@ class Packing:
         self._unstage(kept)
 
     def _fill(self, pack: OpenPack, numbers: list[int]) -> None:
-        with self._workshop.db.read() as connection:
-            for batch in batches(numbers, 32):
-                for block in staging.opened_up(connection, batch):
+        for batch in batches(numbers, LOADED):
+            with self._workshop.db.read() as connection:
+                blocks = staging.opened_up(connection, batch)
+            for block in blocks:
+                if isinstance(block.sealed, Logged):
+                    self._copy(pack, block, block.sealed)
+                else:
                     pack.add(block.no, block.block_id, block.sealed, block.size)
+
+    def _copy(self, pack: OpenPack, block: Pending, logged: Logged) -> None:
+        """Put the block into the pack from where it lies in the log."""
+        slab = self._workshop.slabs.take(logged.size)
+        try:
+            read_log(self._workshop.log, logged, slab)
+        except ReplicaMissing as error:
+            LOG.error("block %d is lost: %s", block.no, error)
+            free_no = self._workshop.spool.numbers.take()[0]
+            self._workshop.db.write(partial(lost.give_up, block=block.no, free_no=free_no))
+        else:
+            pack.add(block.no, block.block_id, slab, block.size)
+        finally:
+            self._workshop.slabs.give(slab)
 
     def _unstage(self, kept: KeptPack) -> None:
         for blocks in batches(kept.blocks, MOVED):
             self._workshop.db.write(partial(staging.move, blocks=blocks))
         self._workshop.backlog.add(staged=-sum(block.sealed_size for block in kept.blocks))
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the files of the staging log that nothing needs. Raises `StoreError`."""
+        if self._workshop.log:
+            self._workshop.log.tidy(self._logs)
+
+    def _logs(self) -> set[int]:
+        with self._workshop.db.read() as connection:
+            return staging.logs(connection)
 
 
 def _packed(connection: Connection) -> tuple[int, int]:

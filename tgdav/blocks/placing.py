@@ -1,8 +1,8 @@
 """Where one save's new blocks go: memory, staging, or packs of its own.
 
-A little rides in memory until the publish. What is more goes to `staged` ahead of it,
-unless the save is big: then its blocks go straight to packs in the spool, and while
-one pack is being synced and recorded the next one fills.
+A little rides in memory until the publish; what is more is staged ahead of it, in the
+staging log if there is one. Of a big save they go straight to packs in the spool, and
+while one pack is being synced and recorded the next one fills.
 """
 
 from concurrent.futures import Future
@@ -10,9 +10,10 @@ from concurrent.futures import Future
 from sqlalchemy import Connection
 
 from tgdav.blocks import condemned, index, staging
-from tgdav.blocks.draft import Pending
+from tgdav.blocks.draft import Logged, Pending
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.spool import KeptPack, OpenPack
+from tgdav.blocks.staging_log import StagingLog
 from tgdav.blocks.workshop import Workshop
 
 
@@ -27,6 +28,7 @@ class Placing:
         self._pending: list[Pending] = []
         self._pending_bytes = 0
         self._staged_bytes = 0
+        self._logged: list[Logged] = []
         self._pack: OpenPack | None = None
         self._closing: tuple[OpenPack, Future[tuple[KeptPack, dict[int, int]]]] | None = None
         self.renumbered: dict[int, int] = {}
@@ -43,17 +45,23 @@ class Placing:
         `StoreError`, `Busy`.
         """
         self._unrecorded[block.block_id] = block.no
+        size = block.sealed_size
         if self._pack:
             self._put(block)
-        else:
+        elif self._workshop.log is None or size <= self._sizes.small:
             self._gather(block, expected)
+        elif self._staged_bytes + self._pending_bytes + size + expected <= self._sizes.small_save:
+            self._write_down(block, self._workshop.log)
+        else:
+            self._put(block)
 
     def finish(self) -> tuple[Pending, ...]:
-        """Record what is in packs; return what is recorded nowhere."""
+        """Record what is in packs; return what is recorded nowhere, and outlives the power."""
         if self._pack:
             self._close(self._pack)
         self._settle()
-        return tuple(block._replace(sealed=bytes(block.sealed)) for block in self._pending)
+        self._sync()
+        return tuple(_kept(block) for block in self._pending)
 
     def stage_all(self) -> None:
         """Leave nothing in memory."""
@@ -68,10 +76,28 @@ class Placing:
         if self._closing and self._closing[1].cancel():
             self._closing[0].abandon()
 
+    def _write_down(self, block: Pending, log: StagingLog) -> None:
+        """Write the block to the staging log; publishing will say so."""
+        assert not isinstance(block.sealed, Logged)  # noqa: S101 - a block comes once
+        logged = log.append(block.sealed)
+        self._logged.append(logged)
+        self._staged_bytes += logged.size
+        self._workshop.slabs.give(block.sealed)
+        self._pending.append(block._replace(sealed=logged))
+
+    def _sync(self) -> None:
+        if self._workshop.log and self._logged:
+            self._workshop.log.sync(self._logged)
+
+    def let_go(self) -> None:
+        """The draft is published, or will never be: the staging log is not relied on any more."""
+        if self._workshop.log:
+            self._workshop.log.let_go(self._logged)
+
     def _gather(self, block: Pending, expected: int) -> None:
         """Hold the block in memory, as long as that is little."""
         self._pending.append(block)
-        self._pending_bytes += len(block.sealed)
+        self._pending_bytes += block.sealed_size
         if self._pending_bytes <= self._sizes.pending_limit:
             return
         if self._staged_bytes + self._pending_bytes + expected <= self._sizes.small_save:
@@ -81,7 +107,10 @@ class Placing:
                 self._put(held)
 
     def _put(self, block: Pending) -> None:
-        """Write the block into the save's own pack."""
+        """Write the block into the save's own pack; what is logged already stays there."""
+        if isinstance(block.sealed, Logged):
+            self._pending.append(block)
+            return
         if self._pack is None:
             self._pack = self._workshop.spool.open_pack()
         self._pack.add(block.no, block.block_id, block.sealed, block.size)
@@ -110,16 +139,26 @@ class Placing:
                 self._unrecorded.pop(block.block_id, None)
 
     def _stage(self) -> None:
+        self._sync()
         batch = self._take_pending()
         self.renumbered |= self._workshop.db.write(
             lambda connection: staging.stage(connection, batch)
         )
-        size = sum(len(block.sealed) for block in batch)
-        self._staged_bytes += size
+        size = sum(block.sealed_size for block in batch)
+        self._staged_bytes += sum(
+            block.sealed_size for block in batch if not isinstance(block.sealed, Logged)
+        )
         self._workshop.backlog.add(staged=size)
         for block in batch:
             self._unrecorded.pop(block.block_id, None)
             self._workshop.slabs.give(block.sealed)
+
+
+def _kept(block: Pending) -> Pending:
+    """The block with bytes of its own, as slabs are used again."""
+    if isinstance(block.sealed, Logged):
+        return block
+    return block._replace(sealed=bytes(block.sealed))
 
 
 def _record(connection: Connection, kept: KeptPack) -> dict[int, int]:

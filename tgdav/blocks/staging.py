@@ -8,10 +8,10 @@ import time
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, func, insert, select, update
 
 from tgdav.blocks import condemned, holds, index
-from tgdav.blocks.draft import Draft, Pending
+from tgdav.blocks.draft import Draft, Logged, Pending
 from tgdav.blocks.index import NewBlock
 from tgdav.blocks.tables import blocks, staged
 from tgdav.errors import Busy
@@ -19,7 +19,18 @@ from tgdav.prepared import Prepared
 from tgdav.stores.base import Buffer
 
 _INSERT = Prepared(insert(staged))
-_SEALED = Prepared(select(staged.c.sealed).where(staged.c.block == bindparam("of_block")))
+_SEALED = Prepared(
+    select(staged.c.sealed, staged.c.log, staged.c.log_offset, staged.c.sealed_size).where(
+        staged.c.block == bindparam("of_block")
+    )
+)
+_LOGS = select(staged.c.log).where(staged.c.log.is_not(None)).distinct()
+_LOGGED = (
+    select(staged.c.block, staged.c.log, staged.c.log_offset, staged.c.sealed_size)
+    .where(staged.c.log.is_not(None), staged.c.block > bindparam("after", type_=BigInteger))
+    .order_by(staged.c.block)
+    .limit(index.BATCH)
+)
 _SUM = select(func.coalesce(func.sum(staged.c.sealed_size), 0), func.min(staged.c.staged_ns))
 _OLDEST = (
     select(staged.c.block, staged.c.sealed_size)
@@ -28,7 +39,15 @@ _OLDEST = (
     .limit(bindparam("most"))
 )
 _OPENED_UP = (
-    select(blocks.c.no, blocks.c.block_id, blocks.c.size, staged.c.sealed)
+    select(
+        blocks.c.no,
+        blocks.c.block_id,
+        blocks.c.size,
+        staged.c.sealed,
+        staged.c.log,
+        staged.c.log_offset,
+        staged.c.sealed_size,
+    )
     .join(staged, staged.c.block == blocks.c.no)
     .where(blocks.c.no.in_(bindparam("numbers", expanding=True)))
 )
@@ -57,17 +76,22 @@ def stage(connection: Connection, pending: Collection[Pending]) -> dict[int, int
     if absent:
         index.record_blocks(connection, [_recorded(block) for block in absent], known)
         now = time.time_ns()
-        rows = [_row(renumbered.get(block.no, block.no), block.sealed, now) for block in absent]
+        rows = [_row(renumbered.get(block.no, block.no), block, now) for block in absent]
         _INSERT.run_each(connection, rows)
     return renumbered
 
 
 def _recorded(block: Pending) -> NewBlock:
-    return NewBlock(block.no, block.block_id, block.size, len(block.sealed), None, None)
+    return NewBlock(block.no, block.block_id, block.size, block.sealed_size, None, None)
 
 
-def _row(no: int, sealed: Buffer, now: int) -> dict[str, int | Buffer]:
-    return {"block": no, "sealed": sealed, "sealed_size": len(sealed), "staged_ns": now}
+def _row(no: int, block: Pending, now: int) -> dict[str, int | Buffer | None]:
+    row: dict[str, int | Buffer | None] = {"block": no, "sealed_size": block.sealed_size}
+    if isinstance(block.sealed, Logged):
+        row |= {"sealed": b"", "log": block.sealed.log, "log_offset": block.sealed.offset}
+    else:
+        row |= {"sealed": block.sealed, "log": None, "log_offset": None}
+    return row | {"staged_ns": now}
 
 
 def adopt(connection: Connection, draft: Draft) -> list[tuple[int, int, int, int]]:
@@ -98,10 +122,25 @@ def _require_recorded(connection: Connection, draft: Draft) -> None:
         condemned.revive(connection, relied_on)
 
 
-def sealed(connection: Connection, block: int) -> bytes | None:
-    """The staged block, or None if it is not staged (any more)."""
+def sealed(connection: Connection, block: int) -> bytes | Logged | None:
+    """The staged block, or where it lies, or None if it is not staged (any more)."""
     rows = _SEALED.rows(connection, {"of_block": block})
-    return rows[0][0] if rows else None
+    return _where(*rows[0]) if rows else None
+
+
+def _where(inline: bytes, log: int | None, offset: int, size: int) -> bytes | Logged:
+    return inline if log is None else Logged(log, offset, size)
+
+
+def logs(connection: Connection) -> set[int]:
+    """The numbers of the files in which staged blocks lie."""
+    return set(connection.scalars(_LOGS))
+
+
+def logged(connection: Connection, after: int) -> list[tuple[int, Logged]]:
+    """The next blocks that lie in the staging log, by number, and where."""
+    rows = connection.execute(_LOGGED, {"after": after})
+    return [(no, Logged(log, offset, size)) for no, log, offset, size in rows]
 
 
 def waiting(connection: Connection) -> Waiting:
@@ -124,8 +163,9 @@ def oldest(
 
 
 def opened_up(connection: Connection, numbers: Collection[int]) -> list[Pending]:
-    """These staged blocks with their bytes; those that are not staged are left out."""
-    return [Pending(*row) for row in connection.execute(_OPENED_UP, {"numbers": list(numbers)})]
+    """These staged blocks with their bytes, or where they lie; those that are not are left out."""
+    rows = connection.execute(_OPENED_UP, {"numbers": list(numbers)})
+    return [Pending(no, block_id, size, _where(*at)) for no, block_id, size, *at in rows]
 
 
 def move(connection: Connection, blocks: Collection[NewBlock]) -> None:

@@ -174,9 +174,11 @@ staged = Table(
     "staged",
     metadata,
     Column("block", ForeignKey("blocks.no"), primary_key=True, autoincrement=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # empty if it lies in the staging log
     Column("sealed_size", Integer, nullable=False),  # here too, so that an index has the sum
     Column("staged_ns", BigInteger, nullable=False),
+    Column("log", BigInteger, index=True),  # the staging log's file that has it; null: none
+    Column("log_offset", BigInteger),
     Index(None, "staged_ns", "block", "sealed_size"),
 )
 

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -31,6 +32,7 @@ from tgdav.blocks.seal import Sealer
 from tgdav.blocks.sizes import VaultSizes
 from tgdav.blocks.slabs import Slabs
 from tgdav.blocks.spool import Spool
+from tgdav.blocks.staging_log import StagingLog
 from tgdav.blocks.status import StoreStatus, VaultStatus
 from tgdav.blocks.workshop import Workshop
 from tgdav.blocks.writer import BlockWriter
@@ -80,6 +82,7 @@ class Vault:
         pool: StorePool,
         spool: DirectoryStore,
         spool_no: int,
+        log_folder: Path | None = None,
         cache: BlockCache,
         budget: Budget,
         sizes: VaultSizes | None = None,
@@ -101,6 +104,7 @@ class Vault:
             sealer=Sealer(keys, drive.aead),
             numbers=Numbers(db, "block"),
             spool=Spool(spool_no, spool, keys, drive, Numbers(db, "pack", 10)),
+            log=StagingLog(log_folder, Numbers(db, "log", 10)) if log_folder else None,
             pool=pool,
             cache=cache,
             backlog=Backlog(db, spool_no, sizes),
@@ -228,6 +232,8 @@ class Vault:
         self._flusher.close(grace_s)
         for threads in (self._sealing, self._keeping, self._transfers, self._distant):
             threads.shutdown(cancel_futures=True)
+        if self._workshop.log:
+            self._workshop.log.close()
 
     def status(self) -> VaultStatus:
         """Figures of the whole drive, and of this process's memory."""

@@ -13,6 +13,7 @@ from tgdav.blocks.seal import Sealer
 from tgdav.blocks.sizes import VaultSizes
 from tgdav.blocks.slabs import Slabs
 from tgdav.blocks.spool import Spool
+from tgdav.blocks.staging_log import StagingLog
 from tgdav.db import Database
 from tgdav.stores.pool import StorePool
 
@@ -28,6 +29,8 @@ class Workshop:
     numbers: Numbers
     """Of blocks."""
     spool: Spool
+    log: StagingLog | None
+    """Where all but small blocks are staged; None: the database, as others share it, has all."""
     pool: StorePool
     cache: BlockCache
     backlog: Backlog

@@ -22,7 +22,8 @@ from tgdav.stores.base import Buffer
 class BlockWriter:
     """One save; used by one thread, as a context manager.
 
-    Leaving it without `finish` gives everything back and leaves nothing to be seen.
+    Leaving it without `finish` gives everything back and leaves nothing to be seen. What
+    `finish` returns is to be published before it is left.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class BlockWriter:
         if self._draft is None:
             self._placing.abandon()
             self._hold.drop()
+        self._placing.let_go()
 
     @property
     def room(self) -> memoryview:
@@ -103,7 +105,7 @@ class BlockWriter:
         if self._reach_stores:
             self._reach_stores()
         self._pieces.renumber(self._placing.renumbered)
-        self._workshop.backlog.add(staged=sum(len(block.sealed) for block in pending))
+        self._workshop.backlog.add(staged=sum(block.sealed_size for block in pending))
         self._draft = Draft(self._pieces, pending, self._hold.hold_id)
         return self._draft
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 
-from tgdav.blocks import holdings
+from tgdav.blocks import holdings, staging
 from tgdav.blocks.holdings import SPOOL, Owed, StoreOf
 from tgdav.blocks.tables import packed
 from tgdav.blocks.workshop import Workshop
@@ -31,6 +31,7 @@ SENTENCES = {rule.kind: rule.sentence for rule in MUST + SHOULD} | {
     inventory.STRAY: "a store has a replica that no row mentions",
     inventory.UNKNOWN: "a store has a pack of this drive that no row mentions",
     inventory.DOUBLE: "a store has a pack twice",
+    "staged_missing": "a staged block is not in the staging log",
     "store_ahead": "a store has a journal that is newer than the database",
     "store_unreachable": "a store cannot be read now, so nothing is said of it",
     "pack_short": "a pack has fewer sound replicas than are promised",
@@ -64,6 +65,7 @@ def fsck(
     """
     course = course or Course()
     yield from _broken(workshop.db, MUST, course, clock)
+    yield from _staged(workshop)
     with workshop.db.read() as connection:
         stores = holdings.stores_in_use(connection) if scan else []
     for done, store in enumerate(stores):
@@ -87,6 +89,26 @@ def broken(db: Database, rule: Rule, now_ns: int = 0) -> Iterator[Finding]:
     with db.read() as connection:
         for row in _rows(connection, rule, now_ns):
             yield Finding(rule.kind, rule.names.format(*row), int(row[0]))
+
+
+def _staged(workshop: Workshop) -> Iterator[Finding]:
+    """What this machine's staging log has not any more; another gateway's only that one sees."""
+    after = -1
+    while workshop.log:
+        with workshop.db.read() as connection:
+            page = staging.logged(connection, after)
+        for block, logged in page:
+            # It may have been packed since the page was read: then it is not staged now.
+            if not workshop.log.has(logged) and _is_staged(workshop, block):
+                yield Finding("staged_missing", f"block {block}, log {logged.log}", block)
+        if not page:
+            return
+        after = page[-1][0]
+
+
+def _is_staged(workshop: Workshop, block: int) -> bool:
+    with workshop.db.read() as connection:
+        return staging.sealed(connection, block) is not None
 
 
 def _rows(connection: Connection, rule: Rule, now_ns: int) -> Iterator[Sequence[int]]:

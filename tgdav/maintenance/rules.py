@@ -74,7 +74,8 @@ MUST = (
         "block {0}: {1} bytes",
         """
         SELECT block, length(sealed) FROM staged JOIN blocks ON blocks.no = staged.block
-        WHERE length(sealed) <> staged.sealed_size OR staged.sealed_size <> blocks.sealed_size
+        WHERE staged.sealed_size <> blocks.sealed_size
+        OR (log IS NULL AND length(sealed) <> staged.sealed_size)
         """,
     ),
     Rule(
