@@ -179,6 +179,21 @@ def test_what_a_crash_left_of_storing_a_key_goes_with_the_next(folder, monkeypat
     assert sorted(path.name for path in folder.iterdir()) == ["key", "key.of-my-own"]
 
 
+def test_what_cannot_be_cleared_up_leaves_the_former_key(folder, monkeypatch):
+    keys = Keys.generate()
+    store_key(folder, keys, None)
+    (folder / "key.0123456789abcdef").touch()
+
+    def refused(_self, *, missing_ok=False):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refused)
+        with pytest.raises(KeyRefused):
+            store_key(folder, Keys.generate(), None)
+    assert load_key(folder, None).key_id == keys.key_id
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "data").write_text("a file stands here")
     with pytest.raises(KeyRefused, match="cannot be written"):

@@ -62,9 +62,9 @@ def store_key(folder: Path, keys: Keys, passphrase: str | None, cost: Cost | Non
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        _replace(folder / KEY_FILE, content)
         for left in unfinished(folder):
             left.unlink(missing_ok=True)
+        _replace(folder / KEY_FILE, content)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull("no room for the key file") from error

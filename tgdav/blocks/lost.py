@@ -7,17 +7,7 @@ of the same content, or the pack that turns up, brings it back for all who name 
 import time
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    bindparam,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Select, bindparam, delete, exists, func, insert, select, update
 
 from tgdav.blocks.index import Known
 from tgdav.blocks.tables import blocks, packs, staged
