@@ -1,6 +1,7 @@
 """Packs that a directory store is given as they grow, and those that died on the way."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import pytest
 
 from tests.contracts.store import THREADS, content, in_threads, pack_id
 from tests.stores.test_directory import files, folder, store
-from tgdav.stores import packfile
 from tgdav.stores.base import Locator
 from tgdav.stores.directory import DirectoryStore
 
@@ -121,7 +121,7 @@ def test_sweep_removes_what_somebody_left_a_moment_ago(store: DirectoryStore, fo
 def test_a_part_that_is_swept_before_it_is_locked_is_begun_anew(
     store: DirectoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    locked = packfile.fcntl.flock
+    locked = fcntl.flock
     swept: list[Path] = []
 
     def sweep_first(descriptor: int, how: int) -> None:
@@ -130,7 +130,7 @@ def test_a_part_that_is_swept_before_it_is_locked_is_begun_anew(
             swept[0].unlink()
         locked(descriptor, how)
 
-    monkeypatch.setattr(packfile.fcntl, "flock", sweep_first)
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
     locator = store.put(pack_id(1), content(1), "")
     assert len(swept) == 1
     assert store.read(locator, 0, len(content(1))) == content(1)
@@ -153,7 +153,7 @@ def test_where_files_cannot_be_locked_sweep_goes_by_age(
     def refuse(_descriptor: int, _how: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(packfile.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with store.create(pack_id(1), "") as sink:
         store.sweep()
         locator = sink.keep()

@@ -6,7 +6,6 @@ disk; what no row names is void. A process appends to files of its own alone, wh
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from tgdav.blocks.draft import Logged
 from tgdav.blocks.numbers import Numbers
-from tgdav.disk import told
+from tgdav.disk import is_nobodys, own, told
 from tgdav.errors import ReplicaMissing, StoreError
 from tgdav.stores.base import Buffer
 from tgdav.stores.packfile import sync_folder
@@ -142,9 +141,9 @@ class StagingLog:
             no = self._numbers.take()[0]
             with contextlib.suppress(FileExistsError):
                 file = _File(no, self._path(no), os.O_CREAT | os.O_EXCL)
-                if file.lock() is not False and file.is_fit:
+                if own(file.descriptor):
                     break
-                file.close()  # another process thought that it was a dead one's
+                file.close()
         self._files[no] = file
         sync_folder(self._folder)
         return file
@@ -165,7 +164,7 @@ class StagingLog:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 file = _File(no, path)
-                if file.lock():
+                if is_nobodys(file.descriptor):
                     left.append(file)
                 else:
                     file.close()
@@ -192,27 +191,17 @@ class _File:
         self.reliers = 0
         """Blocks in it that are not published and may be."""
         self.failure: OSError | None = None
-        self._descriptor = os.open(path, os.O_WRONLY | flags, 0o600)
+        self.descriptor = os.open(path, os.O_WRONLY | flags, 0o600)
         self._asking = threading.Lock()
         self._syncing = threading.Lock()
         self._asked = 0
         self._synced = 0
 
-    def lock(self) -> bool | None:
-        """False if a living process has it, None if nobody can tell."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return None
-        return True
-
     def write(self, data: memoryview, at: int) -> None:
         done = 0
         while done < len(data):
             with data[done:] as rest:
-                done += os.pwrite(self._descriptor, rest, at + done)
+                done += os.pwrite(self.descriptor, rest, at + done)
 
     def sync(self) -> None:
         """One that is under way when it is asked for may have begun too early: the next counts."""
@@ -227,7 +216,7 @@ class _File:
                 return
             covers = self._asked
             try:
-                os.fdatasync(self._descriptor)
+                os.fdatasync(self.descriptor)
                 if not self.is_fit:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             except OSError as error:
@@ -238,11 +227,11 @@ class _File:
     @property
     def is_fit(self) -> bool:
         """False once a sync has failed, or a person has deleted it."""
-        return self.failure is None and os.fstat(self._descriptor).st_nlink > 0
+        return self.failure is None and os.fstat(self.descriptor).st_nlink > 0
 
     def is_idle_at(self, end: int) -> bool:
         """Nothing has been appended since it ended there, and nobody relies on it."""
         return not self.reliers and self.end == end
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)

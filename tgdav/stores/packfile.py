@@ -6,7 +6,6 @@ harms no block. Knows nothing of the folder that the file lies in.
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tgdav.disk import told
+from tgdav.disk import is_nobodys, own, told
 from tgdav.errors import StoreError
 from tgdav.stores.base import Buffer, Locator
 
@@ -96,13 +95,9 @@ def sweep(part: Path, before: float) -> None:
     """
     descriptor = os.open(part, os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_dead = True
-    except BlockingIOError:
-        is_dead = False
-    except OSError:
-        is_dead = os.fstat(descriptor).st_mtime < before
-    try:
+        is_dead = is_nobodys(descriptor)
+        if is_dead is None:
+            is_dead = os.fstat(descriptor).st_mtime < before
         if is_dead:
             part.unlink()  # within the lock, which its owner may be about to take
     finally:
@@ -114,9 +109,7 @@ def _own_part(shelf: Path, pack_id: bytes) -> tuple[Path, int]:
     while True:
         part = shelf / f".{pack_id.hex()}.{secrets.token_hex(4)}.part"
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with contextlib.suppress(OSError):  # without locks, `sweep` has to go by age alone
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file).st_nlink:
+        if own(file):
             return part, file
         os.close(file)  # swept before it was locked
 
