@@ -28,17 +28,34 @@ class Logged(NamedTuple):
     size: int
 
 
-class Pending(NamedTuple):
-    """A sealed block that is recorded nowhere; publishing the draft stages it."""
+class SealedBlock(NamedTuple):
+    """A sealed block in memory."""
 
     no: int
     block_id: bytes
     size: int
-    sealed: Buffer | Logged
+    sealed: Buffer
 
     @property
     def sealed_size(self) -> int:
-        return self.sealed.size if isinstance(self.sealed, Logged) else len(self.sealed)
+        return len(self.sealed)
+
+
+class LoggedBlock(NamedTuple):
+    """A sealed block in the staging log."""
+
+    no: int
+    block_id: bytes
+    size: int
+    logged: Logged
+
+    @property
+    def sealed_size(self) -> int:
+        return self.logged.size
+
+
+Pending = SealedBlock | LoggedBlock
+"""A sealed block that is recorded nowhere; publishing the draft stages it."""
 
 
 class Pieces:

@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from tgdav.blocks import lost, payload, staging
-from tgdav.blocks.draft import Logged, Pending
+from tgdav.blocks.draft import LoggedBlock
 from tgdav.blocks.index import batches
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.spool import KeptPack, OpenPack
@@ -115,16 +115,16 @@ class Packing:
             with self._workshop.db.read() as connection:
                 blocks = staging.opened_up(connection, batch)
             for block in blocks:
-                if isinstance(block.sealed, Logged):
-                    self._copy(pack, block, block.sealed)
+                if isinstance(block, LoggedBlock):
+                    self._copy(pack, block)
                 else:
                     pack.add(block.no, block.block_id, block.sealed, block.size)
 
-    def _copy(self, pack: OpenPack, block: Pending, logged: Logged) -> None:
+    def _copy(self, pack: OpenPack, block: LoggedBlock) -> None:
         """Put the block into the pack from where it lies in the log."""
-        slab = self._workshop.slabs.take(logged.size)
+        slab = self._workshop.slabs.take(block.sealed_size)
         try:
-            read_log(self._workshop.log, logged, slab)
+            read_log(self._workshop.log, block.logged, slab)
         except ReplicaMissing as error:
             LOG.error("block %d is lost: %s", block.no, error)
             free_no = self._workshop.spool.numbers.take()[0]

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from sqlalchemy import Connection
 
 from tgdav.blocks import condemned, index, staging
-from tgdav.blocks.draft import Logged, Pending
+from tgdav.blocks.draft import Logged, LoggedBlock, Pending, SealedBlock
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.spool import KeptPack, OpenPack
 from tgdav.blocks.staging_log import StagingLog
@@ -25,10 +25,11 @@ class Placing:
         self._sizes = workshop.sizes
         self._pack_size = even_size(announced or 0, workshop.sizes.pack_size)
         self._unrecorded: dict[bytes, int] = {}
-        self._pending: list[Pending] = []
-        self._pending_bytes = 0
+        self._gathered: list[SealedBlock] = []
+        self._gathered_bytes = 0
+        self._logged: list[LoggedBlock] = []
+        self._relied_on: list[Logged] = []
         self._staged_bytes = 0
-        self._logged: list[Logged] = []
         self._pack: OpenPack | None = None
         self._closing: tuple[OpenPack, Future[tuple[KeptPack, dict[int, int]]]] | None = None
         self.renumbered: dict[int, int] = {}
@@ -38,7 +39,7 @@ class Placing:
         """The block's number, if this save placed it and has not recorded it yet."""
         return self._unrecorded.get(block_id)
 
-    def add(self, block: Pending, expected: int) -> None:
+    def add(self, block: SealedBlock, expected: int) -> None:
         """Place a new block of a save that may bring `expected` more bytes.
 
         A slab that its sealed bytes lie in is given back. Raises `DiskFull`,
@@ -50,7 +51,7 @@ class Placing:
             self._put(block)
         elif self._workshop.log is None or size <= self._sizes.small:
             self._gather(block, expected)
-        elif self._staged_bytes + self._pending_bytes + size + expected <= self._sizes.small_save:
+        elif self._staged_bytes + self._gathered_bytes + size + expected <= self._sizes.small_save:
             self._write_down(block, self._workshop.log)
         else:
             self._put(block)
@@ -61,56 +62,54 @@ class Placing:
             self._close(self._pack)
         self._settle()
         self._sync()
-        return tuple(_kept(block) for block in self._pending)
+        # In bytes of their own, as slabs are used again.
+        gathered = [block._replace(sealed=bytes(block.sealed)) for block in self._gathered]
+        return (*gathered, *self._logged)
 
     def stage_all(self) -> None:
         """Leave nothing in memory."""
-        if self._pending:
+        if self._gathered or self._logged:
             self._stage()
 
     def abandon(self) -> None:
         """Leave nothing that was not recorded; what was is gc's, or the next save's."""
-        self._pending.clear()
+        self._gathered.clear()
         if self._pack:
             self._pack.abandon()
         if self._closing and self._closing[1].cancel():
             self._closing[0].abandon()
 
-    def _write_down(self, block: Pending, log: StagingLog) -> None:
-        """Write the block to the staging log; publishing will say so."""
-        assert not isinstance(block.sealed, Logged)  # noqa: S101 - a block comes once
-        logged = log.append(block.sealed)
-        self._logged.append(logged)
-        self._staged_bytes += logged.size
-        self._workshop.slabs.give(block.sealed)
-        self._pending.append(block._replace(sealed=logged))
-
-    def _sync(self) -> None:
-        if self._workshop.log and self._logged:
-            self._workshop.log.sync(self._logged)
-
     def let_go(self) -> None:
         """The draft is published, or will never be: the staging log is not relied on any more."""
         if self._workshop.log:
-            self._workshop.log.let_go(self._logged)
+            self._workshop.log.let_go(self._relied_on)
 
-    def _gather(self, block: Pending, expected: int) -> None:
+    def _write_down(self, block: SealedBlock, log: StagingLog) -> None:
+        """Write the block to the staging log; publishing will say so."""
+        logged = log.append(block.sealed)
+        self._relied_on.append(logged)
+        self._logged.append(LoggedBlock(block.no, block.block_id, block.size, logged))
+        self._staged_bytes += logged.size
+        self._workshop.slabs.give(block.sealed)
+
+    def _sync(self) -> None:
+        if self._workshop.log and self._logged:
+            self._workshop.log.sync(block.logged for block in self._logged)
+
+    def _gather(self, block: SealedBlock, expected: int) -> None:
         """Hold the block in memory, as long as that is little."""
-        self._pending.append(block)
-        self._pending_bytes += block.sealed_size
-        if self._pending_bytes <= self._sizes.pending_limit:
+        self._gathered.append(block)
+        self._gathered_bytes += block.sealed_size
+        if self._gathered_bytes <= self._sizes.pending_limit:
             return
-        if self._staged_bytes + self._pending_bytes + expected <= self._sizes.small_save:
+        if self._staged_bytes + self._gathered_bytes + expected <= self._sizes.small_save:
             self._stage()
         else:
-            for held in self._take_pending():
-                self._put(held)
+            for gathered in self._take_gathered():
+                self._put(gathered)
 
-    def _put(self, block: Pending) -> None:
-        """Write the block into the save's own pack; what is logged already stays there."""
-        if isinstance(block.sealed, Logged):
-            self._pending.append(block)
-            return
+    def _put(self, block: SealedBlock) -> None:
+        """Write the block into the save's own pack."""
         if self._pack is None:
             self._pack = self._workshop.spool.open_pack()
         self._pack.add(block.no, block.block_id, block.sealed, block.size)
@@ -118,8 +117,8 @@ class Placing:
         if self._pack.size >= self._pack_size:
             self._close(self._pack)
 
-    def _take_pending(self) -> list[Pending]:
-        taken, self._pending, self._pending_bytes = self._pending, [], 0
+    def _take_gathered(self) -> list[SealedBlock]:
+        taken, self._gathered, self._gathered_bytes = self._gathered, [], 0
         return taken
 
     def _close(self, pack: OpenPack) -> None:
@@ -139,26 +138,20 @@ class Placing:
                 self._unrecorded.pop(block.block_id, None)
 
     def _stage(self) -> None:
+        """Stage all that is in no pack, ahead of the publish."""
         self._sync()
-        batch = self._take_pending()
+        self._staged_bytes += self._gathered_bytes
+        gathered = self._take_gathered()
+        logged, self._logged = self._logged, []
+        batch: list[Pending] = [*gathered, *logged]
         self.renumbered |= self._workshop.db.write(
             lambda connection: staging.stage(connection, batch)
         )
-        size = sum(block.sealed_size for block in batch)
-        self._staged_bytes += sum(
-            block.sealed_size for block in batch if not isinstance(block.sealed, Logged)
-        )
-        self._workshop.backlog.add(staged=size)
+        self._workshop.backlog.add(staged=sum(block.sealed_size for block in batch))
         for block in batch:
             self._unrecorded.pop(block.block_id, None)
+        for block in gathered:
             self._workshop.slabs.give(block.sealed)
-
-
-def _kept(block: Pending) -> Pending:
-    """The block with bytes of its own, as slabs are used again."""
-    if isinstance(block.sealed, Logged):
-        return block
-    return block._replace(sealed=bytes(block.sealed))
 
 
 def _record(connection: Connection, kept: KeptPack) -> dict[int, int]:

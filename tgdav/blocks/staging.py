@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Connection, bindparam, delete, func, insert, select, update
 
 from tgdav.blocks import condemned, holds, index
-from tgdav.blocks.draft import Draft, Logged, Pending
+from tgdav.blocks.draft import Draft, Logged, LoggedBlock, Pending, SealedBlock
 from tgdav.blocks.index import NewBlock
 from tgdav.blocks.tables import blocks, staged
 from tgdav.errors import Busy
@@ -87,8 +87,8 @@ def _recorded(block: Pending) -> NewBlock:
 
 def _row(no: int, block: Pending, now: int) -> dict[str, int | Buffer | None]:
     row: dict[str, int | Buffer | None] = {"block": no, "sealed_size": block.sealed_size}
-    if isinstance(block.sealed, Logged):
-        row |= {"sealed": b"", "log": block.sealed.log, "log_offset": block.sealed.offset}
+    if isinstance(block, LoggedBlock):
+        row |= {"sealed": b"", "log": block.logged.log, "log_offset": block.logged.offset}
     else:
         row |= {"sealed": block.sealed, "log": None, "log_offset": None}
     return row | {"staged_ns": now}
@@ -165,7 +165,13 @@ def oldest(
 def opened_up(connection: Connection, numbers: Collection[int]) -> list[Pending]:
     """These staged blocks with their bytes, or where they lie; those that are not are left out."""
     rows = connection.execute(_OPENED_UP, {"numbers": list(numbers)})
-    return [Pending(no, block_id, size, _where(*at)) for no, block_id, size, *at in rows]
+    return [_pending(*row[:3], _where(*row[3:])) for row in rows]
+
+
+def _pending(no: int, block_id: bytes, size: int, where: bytes | Logged) -> Pending:
+    if isinstance(where, Logged):
+        return LoggedBlock(no, block_id, size, where)
+    return SealedBlock(no, block_id, size, where)
 
 
 def move(connection: Connection, blocks: Collection[NewBlock]) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 
 from tgdav.blocks import index
 from tgdav.blocks.chunker import Batch, Chunker
-from tgdav.blocks.draft import Draft, Pending, Pieces
+from tgdav.blocks.draft import Draft, Pieces, SealedBlock
 from tgdav.blocks.holds import Hold
 from tgdav.blocks.index import Known
 from tgdav.blocks.placing import Placing
@@ -178,11 +178,11 @@ class BlockWriter:
             if not known.is_condemned or known.no in kept
         }
 
-    def _sealed(self, chunks: dict[bytes, memoryview]) -> Iterator[Pending]:
+    def _sealed(self, chunks: dict[bytes, memoryview]) -> Iterator[SealedBlock]:
         """The chunks sealed, in order, under numbers of their own."""
         numbers = self._workshop.numbers.take(len(chunks)) if chunks else ()
         for no, (block_id, chunk) in zip(numbers, chunks.items(), strict=True):
-            yield Pending(no, block_id, len(chunk), self._seal(block_id, chunk))
+            yield SealedBlock(no, block_id, len(chunk), self._seal(block_id, chunk))
 
     def _seal(self, block_id: bytes, chunk: memoryview) -> Buffer:
         """The chunk sealed; in a slab, unless it is small."""
