@@ -5,6 +5,12 @@ import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 MIB = 1 << 20
+KEPT = 2 * MIB
+"""Bytes up to which memory is used again, and does not come anew from the system.
+
+A window of 1 MiB that came from Telegram and what surrounds it is below: the pages of a
+new buffer take ten times as long as copying into an old one (0.66 and 0.06 ms a MiB).
+"""
 
 
 def share_one_heap() -> None:
@@ -18,5 +24,5 @@ def share_one_heap() -> None:
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_ARENA_MAX, 1)
-        mallopt(_MMAP_THRESHOLD, MIB)
+        mallopt(_MMAP_THRESHOLD, KEPT)
         mallopt(_TRIM_THRESHOLD, 16 * MIB)
