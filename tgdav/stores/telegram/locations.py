@@ -24,6 +24,9 @@ MOST = 20_000
 """Locations that are remembered."""
 PAGE = 100
 """Messages that one look-up asks for at most."""
+NEAR = 32
+"""Messages that are looked up together: who reads one pack of a file reads those beside it,
+and Telegram counts requests."""
 
 _Key = tuple[Account, int, int]
 
@@ -34,7 +37,7 @@ class Locations:
     def __init__(self, channels: Channels) -> None:
         self._channels = channels
         self._known: OrderedDict[_Key, tuple[Found, float]] = OrderedDict()
-        self._asked: dict[_Key, asyncio.Future[Found]] = {}
+        self._asked: dict[_Key, asyncio.Future[dict[int, Found]]] = {}
 
     async def find(self, account: Account, channel: Channel, message: int) -> Found:
         """The document in the message, perhaps remembered.
@@ -45,12 +48,10 @@ class Locations:
         found, until = self._known.get(key, (None, 0.0))
         if found and time.monotonic() < until:
             return found
-        if key not in self._asked:
-            # Whoever asks first may be cancelled; the others wait for the same answer.
-            asking = asyncio.ensure_future(self._look_up(account, channel, message))
-            self._asked[key] = asking
-            asking.add_done_callback(lambda _: self._asked.pop(key, None))
-        return await asyncio.shield(self._asked[key])
+        near = await self._near(account, channel, message - message % NEAR)
+        if message not in near:
+            raise ReplicaMissing(f"{channel.channel_id}/{message}: not there")
+        return near[message]
 
     def forget(self, account: Account, channel: Channel, message: int) -> None:
         """Look it up again the next time."""
@@ -69,12 +70,21 @@ class Locations:
         answer = await self._channels.asked(account, channel, GetMessagesRequest(peer, ids))
         return {found.message: found for found in map(found_in, _in(answer)) if found}
 
-    async def _look_up(self, account: Account, channel: Channel, message: int) -> Found:
-        found = (await self.page(account, channel, [message])).get(message)
-        if found is None:
-            raise ReplicaMissing(f"{channel.channel_id}/{message}: not there")
-        self._remember((account, channel.no, message), found)
-        return found
+    async def _near(self, account: Account, channel: Channel, first: int) -> dict[int, Found]:
+        """What is found from there on; who asks meanwhile gets the same answer."""
+        key = (account, channel.no, first)
+        if key not in self._asked:
+            # Whoever asks first may be cancelled; the others wait for the same answer.
+            asking = asyncio.ensure_future(self._look_up(account, channel, first))
+            self._asked[key] = asking
+            asking.add_done_callback(lambda _: self._asked.pop(key, None))
+        return await asyncio.shield(self._asked[key])
+
+    async def _look_up(self, account: Account, channel: Channel, first: int) -> dict[int, Found]:
+        near = await self.page(account, channel, range(max(1, first), first + NEAR))
+        for message, found in near.items():
+            self._remember((account, channel.no, message), found)
+        return near
 
     def _remember(self, key: _Key, found: Found) -> None:
         self._known[key] = (found, time.monotonic() + LIFE_S)
