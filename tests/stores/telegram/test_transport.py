@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tgdav.stores.telegram import transport
-from tgdav.stores.telegram.transport import LARGEST, OPENING, UNSENT, WAITING, Transport
+from tgdav.stores.telegram.transport import LARGE, LARGEST, OPENING, UNSENT, WAITING, Transport
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Client = Callable[[Transport], Awaitable[None]]
@@ -79,9 +79,33 @@ def test_what_is_sent_comes_back():
     async def client(connection: Transport) -> None:
         for packet in packets:
             await connection.send(packet)
-        assert [await connection.recv() for _ in packets] == packets
+        for packet in packets:
+            assert await connection.recv() == packet
 
     talk(echo, client)
+
+
+def test_the_memory_of_a_large_packet_is_used_again():
+    async def three(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for size in (LARGE, 10, LARGE // 2, LARGE):
+            writer.write(framed(os.urandom(size)))
+            await asyncio.sleep(0.05)
+        await writer.drain()
+
+    async def client(connection: Transport) -> None:
+        first, small = await connection.recv(), None
+        assert isinstance(first, memoryview)
+        memory = first.obj
+        for _ in range(2):
+            small = await connection.recv()
+            assert isinstance(small, bytes)
+        with pytest.raises(ValueError, match="released"):
+            first[0]
+        last = await connection.recv()
+        assert isinstance(last, memoryview)
+        assert last.obj is memory
+
+    talk(three, client)
 
 
 def test_nobody_is_sent_more_than_it_takes():

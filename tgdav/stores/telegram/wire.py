@@ -26,13 +26,13 @@ from telethon.tl.functions.upload import SaveBigFilePartRequest
 from tgdav.stores.base import Buffer
 from tgdav.stores.telegram.errors import RpcFailure
 from tgdav.stores.telegram.network import CONNECT_S
+from tgdav.stores.telegram.transport import LARGE
+from tgdav.stores.telegram.turnstile import pass_turnstile
 
 # What goes wrong on the wire is raised, and told by those who handle it.
 _SILENT = logging.Logger("silent", logging.CRITICAL + 1)
 LOGGERS: dict[str, logging.Logger] = defaultdict(lambda: _SILENT)
 
-LARGE = 16 << 10
-"""Bytes from which a message goes out by itself, without a copy into a container."""
 _RPC_RESULT, _UPLOAD_FILE = 0xF35C6D01, 0x096A18D5
 _ENVELOPE = struct.Struct("<qqqii")  # salt, session id, message id, sequence, bytes
 _FILE = struct.Struct("<IqIIi")  # rpc_result, request, upload.file, storage type, mtime
@@ -108,7 +108,7 @@ class Wire(MTProtoSender):  # type: ignore[misc]  # Telethon ships no types
 
 
 class _Packer(MessagePacker):  # type: ignore[misc]  # Telethon ships no types
-    """A large message that comes first goes out alone, in the pieces that it is."""
+    """A large message that comes first goes out alone, in pieces: none is copied for it."""
 
     async def get(self) -> tuple[Any, Any]:
         if not self._deque:
@@ -117,6 +117,7 @@ class _Packer(MessagePacker):  # type: ignore[misc]  # Telethon ships no types
         if len(self._deque[0].data) < LARGE:
             batch, data = await super().get()
             return batch, data and (data,)
+        await pass_turnstile()
         sent = self._deque.popleft()
         sent.msg_id = self._state.next_message_id()
         sequence = self._state.next_sequence(isinstance(sent.request, TLRequest))
@@ -155,7 +156,7 @@ class _State(MTProtoState):  # type: ignore[misc]  # Telethon ships no types
         sealed = cryptg.encrypt_ige(plain, aes_key, aes_iv)
         return b"".join((struct.pack("<Q", self.auth_key.key_id), message_key, sealed))
 
-    def decrypt_message_data(self, body: bytes) -> Any:
+    def decrypt_message_data(self, body: Buffer) -> Any:
         """Telethon's, but for a file's bytes, of which it would make five copies."""
         if len(body) < LARGE:
             return super().decrypt_message_data(body)
@@ -163,12 +164,12 @@ class _State(MTProtoState):  # type: ignore[misc]  # Telethon ships no types
         if key_id != self.auth_key.key_id:
             raise SecurityError("an answer under another key")
         aes_key, aes_iv = self._calc_key(self.auth_key.key, message_key, False)
-        plain = cryptg.decrypt_ige(body[24:], aes_key, aes_iv)
+        plain = cryptg.decrypt_ige(bytes(body[24:]), aes_key, aes_iv)
         digest = sha256(self.auth_key.key[96:128])
         digest.update(plain)
         if digest.digest()[8:24] != message_key:
             raise SecurityError("an answer that was changed on its way")
-        return self._file_in(plain) or super().decrypt_message_data(body)
+        return self._file_in(plain) or super().decrypt_message_data(bytes(body))
 
     def _file_in(self, plain: bytes) -> TLMessage | None:
         """The message, if it is a file's bytes for a request of this session."""
