@@ -102,7 +102,7 @@ class BlockReader:
 
     def _stream(self) -> Generator[memoryview]:
         try:
-            for depth in count(1):
+            for depth in count(2, 2):
                 window = self._next_window()
                 if window is None:
                     return
