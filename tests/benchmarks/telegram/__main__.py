@@ -5,6 +5,7 @@ own ways carry an eighth of that, as they take so long.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cryptg
 import psutil
 
 from tests.benchmarks.load import connected, expect, in_parallel
@@ -117,6 +119,25 @@ def first_byte(server: TelegramServer, folder: Path) -> Figures:
     return {"first byte ms": statistics.median(taken)}
 
 
+def ciphers_alone() -> Figures:
+    """What MTProto's SHA-256 and AES-IGE take by themselves: no program can take less."""
+
+    def ms_per_mb(work: Callable[[bytes, bytes, bytes], bytes], size: int) -> float:
+        data, key, iv = os.urandom(size), os.urandom(32), os.urandom(32)
+        taken = []
+        for _ in range(100):
+            began = time.thread_time()
+            hashlib.sha256(data).digest()
+            work(data, key, iv)
+            taken.append(time.thread_time() - began)
+        return statistics.median(taken) * 1000 * MB / size
+
+    return {
+        "PUT CPU ms/MB": ms_per_mb(cryptg.encrypt_ige, 512 << 10),
+        "GET CPU ms/MB": ms_per_mb(cryptg.decrypt_ige, 1 << 20),
+    }
+
+
 def plan(server: TelegramServer, folder: Path, size: int) -> dict[str, Callable[[], Figures]]:
     """What is measured, by name; each sets the server's caps for itself."""
 
@@ -145,6 +166,7 @@ def plan(server: TelegramServer, folder: Path, size: int) -> dict[str, Callable[
         "c. no cap: tgdav, 4 accounts": shaped(lambda: drive(server, folder, size, users=4)),
         "c. no cap: Telethon": shaped(lambda: peer(server, "stock", less)),
         "c. no cap: recipe": shaped(lambda: peer(server, "recipe", less)),
+        "c. MTProto's ciphers alone": ciphers_alone,
         "first byte": shaped(lambda: first_byte(server, folder)),
     }
 
