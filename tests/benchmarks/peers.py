@@ -53,6 +53,8 @@ class Running:
         self.name = peer.name
         self.data = folder / peer.name.replace(" ", "-")
         self.data.mkdir(parents=True, exist_ok=True)
+        self.files = None if peer.name == "tgdav" else self.data
+        """The folder whose files it serves, if it serves files."""
         self.port = _free_port()
         command = [part.format(port=self.port, data=self.data) for part in peer.command]
         self._command = command
