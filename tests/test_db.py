@@ -157,10 +157,10 @@ def test_the_migrations_make_the_tables_that_the_rooms_declare(db):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    import tgdav.blocks.tables
+    import tgdav.blocks.rows.tables
     import tgdav.tree.tables
 
-    assert tgdav.blocks.tables.drive.metadata is tgdav.tree.tables.nodes.metadata
+    assert tgdav.blocks.rows.tables.drive.metadata is tgdav.tree.tables.nodes.metadata
     with db.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tgdav.db.metadata) == []

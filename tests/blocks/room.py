@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import func, insert, select
 
 from tests.doubles.faulty import FaultyStore
-from tgdav.blocks import drive
 from tgdav.blocks.budget import Budget
-from tgdav.blocks.cache import BlockCache
-from tgdav.blocks.chunker import ChunkSizes
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.roster import StoreRow
-from tgdav.blocks.seal import AES_GCM
-from tgdav.blocks.tables import stores
+from tgdav.blocks.form.chunker import ChunkSizes
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.seal import AES_GCM
+from tgdav.blocks.local.cache import BlockCache
+from tgdav.blocks.rows import drive
+from tgdav.blocks.rows.roster import StoreRow
+from tgdav.blocks.rows.tables import stores
 from tgdav.blocks.vault import Draft, Extent, Vault, VaultSizes
 from tgdav.db import Database
 from tgdav.stores.base import Store

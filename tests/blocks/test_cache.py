@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks import cache as cache_module
-from tgdav.blocks.cache import BlockCache
+from tgdav.blocks.local import cache as cache_module
+from tgdav.blocks.local.cache import BlockCache
 
 
 def block_id(n):

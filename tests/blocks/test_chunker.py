@@ -8,7 +8,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks.chunker import Chunker, ChunkSizes
+from tgdav.blocks.form.chunker import Chunker, ChunkSizes
 from tgdav.blocks.slabs import Slabs
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import delete, update
 
 from tests.blocks.room import FIRST_STORE, KIB, Room, content, until
-from tgdav.blocks.delivery import Delivery
-from tgdav.blocks.pack import caption
-from tgdav.blocks.tables import blocks, packs, replicas, staged
+from tgdav.blocks.flushing.delivery import Delivery
+from tgdav.blocks.form.pack import caption
+from tgdav.blocks.rows.tables import blocks, packs, replicas, staged
 from tgdav.db import Database, Work
 from tgdav.errors import DatabaseBusy
 from tgdav.stores.base import Locator

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from tests.blocks.room import FIRST_STORE, KIB, SECOND_STORE, SPOOL, Room, content, until
 from tests.doubles.faulty import FaultyStore
-from tgdav.blocks import roster
-from tgdav.blocks.tables import packs, replicas, stores
+from tgdav.blocks.rows import roster
+from tgdav.blocks.rows.tables import packs, replicas, stores
 from tgdav.blocks.vault import Extent
 from tgdav.errors import ContentLost, Refused, StoreBusy, StoreError
 from tgdav.stores.base import Locator

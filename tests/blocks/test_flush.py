@@ -19,10 +19,10 @@ from tests.blocks.room import (
     until,
 )
 from tests.doubles.faulty import FaultyStore
-from tgdav.blocks.delivery import Delivery
-from tgdav.blocks.leases import Leases
-from tgdav.blocks.pack import PackContents, parse_caption, read_pack
-from tgdav.blocks.tables import blocks, packed, packs, replicas, staged
+from tgdav.blocks.flushing.delivery import Delivery
+from tgdav.blocks.form.pack import PackContents, parse_caption, read_pack
+from tgdav.blocks.rows.leases import Leases
+from tgdav.blocks.rows.tables import blocks, packed, packs, replicas, staged
 from tgdav.errors import PackDamaged, StoreBusy, StoreError
 from tgdav.stores.base import Locator
 

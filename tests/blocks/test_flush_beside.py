@@ -6,7 +6,7 @@ from tests.blocks.room import FIRST_STORE, KIB, Room, content, refuse, until
 from tests.blocks.test_draining import first, kept
 from tests.doubles.faulty import FaultyStore
 from tgdav.blocks import progress
-from tgdav.blocks.tables import packs
+from tgdav.blocks.rows.tables import packs
 from tgdav.errors import PackDamaged, StoreBusy
 
 __all__ = ["first"]

@@ -9,14 +9,14 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks.keyfile import (
+from tgdav.blocks.form.keyfile import (
     load_key,
     parse_recovery_text,
     recovery_text,
     store_key,
     unfinished,
 )
-from tgdav.blocks.keys import Cost, Keys
+from tgdav.blocks.form.keys import Cost, Keys
 from tgdav.errors import DiskFull, KeyRefused, PasswordRefused
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks.keys import Cost, Keys, unwrap, wrap
+from tgdav.blocks.form.keys import Cost, Keys, unwrap, wrap
 from tgdav.errors import KeyRefused, PasswordRefused
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -135,7 +135,7 @@ def test_an_empty_passphrase_is_refused():
     ],
 )
 def test_a_cost_out_of_bounds_is_refused_before_it_is_paid(wrapped, changed, monkeypatch):
-    monkeypatch.delattr("tgdav.blocks.keys.Argon2id")
+    monkeypatch.delattr("tgdav.blocks.form.keys.Argon2id")
     with pytest.raises(KeyRefused, match="out of bounds"):
         unwrap(json.dumps(json.loads(wrapped) | changed).encode(), "correct horse")
 
@@ -162,7 +162,7 @@ def test_nothing_is_wrapped_too_cheaply():
     ],
 )
 def test_a_damaged_wrapped_key_is_refused(wrapped, changed, monkeypatch):
-    monkeypatch.delattr("tgdav.blocks.keys.Argon2id")
+    monkeypatch.delattr("tgdav.blocks.form.keys.Argon2id")
     with pytest.raises(KeyRefused):
         unwrap(json.dumps(json.loads(wrapped) | changed).encode(), "correct horse")
 
@@ -198,6 +198,6 @@ def test_a_machine_without_the_memory_says_so(wrapped, monkeypatch):
     def too_large(**_):
         raise MemoryError
 
-    monkeypatch.setattr("tgdav.blocks.keys.Argon2id", too_large)
+    monkeypatch.setattr("tgdav.blocks.form.keys.Argon2id", too_large)
     with pytest.raises(KeyRefused, match="64 MiB of memory"):
         unwrap(wrapped, "correct horse")

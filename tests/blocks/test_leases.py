@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tgdav.blocks.leases import Leases, database_ns
+from tgdav.blocks.rows.leases import Leases, database_ns
 
 
 class Clock:

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from tests.contracts.ledger import OTHER_STORE, STORE, LedgerContract, pack_id
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.leases import Leases
+from tgdav.blocks.form.keys import Keys
 from tgdav.blocks.ledger import SqlLedger
-from tgdav.blocks.tables import accounts, channels, data_centre_keys, packs, replicas, stores
+from tgdav.blocks.rows.leases import Leases
+from tgdav.blocks.rows.tables import accounts, channels, data_centre_keys, packs, replicas, stores
 from tgdav.db import Database
 from tgdav.errors import DatabaseError
 from tgdav.stores.ledger import Activity, Intent, Ledger
@@ -161,7 +161,7 @@ def test_another_key_opens_nothing(db: Database, ledger: SqlLedger):
 def day(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The days since 1970, as the ledger sees them."""
     at = [20_000]
-    monkeypatch.setattr("tgdav.blocks.accounts.time", Clock(at))
+    monkeypatch.setattr("tgdav.blocks.ledger.accounts.time", Clock(at))
     return at
 
 

@@ -4,7 +4,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.rows.numbers import Numbers
 from tgdav.db import Database
 
 

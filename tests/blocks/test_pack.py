@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks import pack
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.pack import (
+from tgdav.blocks.form import pack
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.pack import (
     Caption,
     PackEntry,
     PackHeader,
@@ -20,7 +20,7 @@ from tgdav.blocks.pack import (
     read_header,
     read_pack,
 )
-from tgdav.blocks.seal import AES_GCM, CHACHA20
+from tgdav.blocks.form.seal import AES_GCM, CHACHA20
 from tgdav.errors import PackDamaged
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,7 +4,7 @@ import pytest
 
 from tests.blocks.room import FIRST_STORE, SECOND_STORE, SPOOL, Room, content, refuse, until
 from tests.doubles.faulty import FaultyStore
-from tgdav.blocks.tables import packs, replicas
+from tgdav.blocks.rows.tables import packs, replicas
 from tgdav.errors import StoreError
 from tgdav.stores.memory import MemoryStore
 from tgdav.stores.pool import StorePool
@@ -98,7 +98,7 @@ def test_the_clock_makes_the_rest_at_once(room: Room, second: FaultyStore) -> No
 
 def test_a_pack_that_is_adopted_before_it_is_recorded_costs_nothing(room: Room) -> None:
     """Repair finds it in the store while the save that put it has not said so yet."""
-    from tgdav.blocks.adopting import adopt
+    from tgdav.blocks.flushing.adopting import adopt
 
     workshop = room.open(in_stores=True).workshop
     inner = room.store._inner

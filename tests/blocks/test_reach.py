@@ -3,12 +3,11 @@ import time
 import pytest
 from sqlalchemy import insert, update
 
-from tgdav.blocks import reach
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.leases import Leases
-from tgdav.blocks.ledger import SqlLedger
-from tgdav.blocks.reach import AccountStatus
-from tgdav.blocks.tables import accounts, stores
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.ledger import SqlLedger, reach
+from tgdav.blocks.ledger.reach import AccountStatus
+from tgdav.blocks.rows.leases import Leases
+from tgdav.blocks.rows.tables import accounts, stores
 from tgdav.db import Database
 from tgdav.stores.ledger import Activity
 

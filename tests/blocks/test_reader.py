@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.blocks.room import FIRST_STORE, KIB, SECOND_STORE, Room, content, until
 from tests.doubles.faulty import FaultyStore
-from tgdav.blocks.tables import blocks, replicas
+from tgdav.blocks.rows.tables import blocks, replicas
 from tgdav.blocks.vault import Extent
 from tgdav.db import Database
 from tgdav.errors import ContentLost, StoreBusy, StoreError

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgdav.blocks import seal
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.seal import AES_GCM, CHACHA20, RAW, ZSTD, Sealer
+from tgdav.blocks.form import seal
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.seal import AES_GCM, CHACHA20, RAW, ZSTD, Sealer
 from tgdav.errors import BlockDamaged
 
 GOLDEN = Path(__file__).parent / "golden"

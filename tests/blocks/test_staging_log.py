@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from tests.blocks.room import KIB, Room, content, until
-from tgdav.blocks.draft import Logged
-from tgdav.blocks.numbers import Numbers
-from tgdav.blocks.staging_log import StagingLog
-from tgdav.blocks.tables import blocks, packs, staged
+from tgdav.blocks.form.draft import Logged
+from tgdav.blocks.local.staging_log import StagingLog
+from tgdav.blocks.rows.numbers import Numbers
+from tgdav.blocks.rows.tables import blocks, packs, staged
 from tgdav.db import Database
 from tgdav.errors import ContentLost, DiskFull, ReplicaMissing, StoreError
 from tgdav.maintenance.fsck import fsck

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from tests.blocks.room import FIRST_STORE, KIB, SECOND_STORE, SPOOL, Room, content, until
-from tgdav.blocks.roster import StoreRow
+from tgdav.blocks.rows.roster import StoreRow
+from tgdav.blocks.rows.tables import blocks, packs, replicas, stores
 from tgdav.blocks.slabs import Slabs
-from tgdav.blocks.tables import blocks, packs, replicas, stores
 from tgdav.errors import StoreBusy, StoreError
 from tgdav.stores.base import Store
 from tgdav.stores.directory import DirectoryStore

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
 from tests.blocks.room import FIRST_STORE, KIB, SPOOL, Room, content
-from tgdav.blocks.tables import blocks, holds, packs, replicas, staged, stores
+from tgdav.blocks.rows.tables import blocks, holds, packs, replicas, staged, stores
 from tgdav.blocks.vault import BlockWriter, Draft, Extent
 from tgdav.db import Database
 from tgdav.errors import Busy, ContentLost, DiskFull, StagingFull, StoreError

@@ -18,7 +18,8 @@ from tests.crash.walk import Act, Drives, Tell, Walk, tell_steps, void
 from tgdav.app import recovering
 from tgdav.app.drive import Drive
 from tgdav.app.recovering import Key, NamedStore
-from tgdav.blocks import keyfile, rebuilding
+from tgdav.blocks.form import keyfile
+from tgdav.blocks.recovery import rebuilding
 from tgdav.errors import DriveMissing, StoresAhead, TgdavError
 from tgdav.maintenance import recover, restoring
 

@@ -16,17 +16,11 @@ from tests.blocks.room import KEYS, content
 from tests.maintenance.ward import harm
 from tgdav import app
 from tgdav.app.drive import Drive
-from tgdav.blocks import (
-    delivery,
-    keeping,
-    keyfile,
-    packing,
-    rewriting,
-    roster,
-    shedding,
-    uptime,
-)
-from tgdav.blocks.tables import packs, replicas
+from tgdav.blocks import keeping
+from tgdav.blocks.flushing import delivery, packing, rewriting, shedding
+from tgdav.blocks.form import keyfile
+from tgdav.blocks.rows import roster, uptime
+from tgdav.blocks.rows.tables import packs, replicas
 from tgdav.maintenance import gc, mending, repair, snapshot
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.expire import expire

@@ -30,8 +30,8 @@ from tests.tree import replay
 from tgdav import app, db
 from tgdav.app.drive import Drive
 from tgdav.app.folder import SPOOL, STAGING
-from tgdav.blocks import snapshots
-from tgdav.blocks.tables import leases, packs
+from tgdav.blocks.rows import snapshots
+from tgdav.blocks.rows.tables import leases, packs
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.fsck import SETTLED_S, fsck
 from tgdav.maintenance.repair import repair

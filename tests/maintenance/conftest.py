@@ -11,7 +11,7 @@ from tests.blocks.room import Room
 from tests.maintenance.ward import Ward
 from tests.tree import replay
 from tests.tree.drive import Drive
-from tgdav.blocks import uptime
+from tgdav.blocks.rows import uptime
 from tgdav.db import Database
 from tgdav.maintenance.expire import Expired, expire
 from tgdav.maintenance.gc import Collected, Graces, gc

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from tests import invariants
 from tests.blocks.room import CHUNKS, KEYS, SPOOL, Room, content
 from tests.tree.drive import ADA, BOB, Drive
-from tgdav.blocks.tables import blocks
+from tgdav.blocks.rows.tables import blocks
 from tgdav.db import Database
 from tgdav.errors import Refused
 from tgdav.maintenance.recover import Recovered, Recovery

@@ -3,7 +3,7 @@
 from tests import invariants
 from tests.blocks.room import content
 from tests.maintenance.conftest import ignore
-from tgdav.blocks.tables import condemned
+from tgdav.blocks.rows.tables import condemned
 from tgdav.maintenance.gc import Graces, gc
 
 NONE = Graces(age_s=0, uptime_s=0, waste_share=0.2)
@@ -70,6 +70,6 @@ def free(drive):
     """What a dead process holds is free when its time is up."""
     from sqlalchemy import delete
 
-    from tgdav.blocks.tables import leases
+    from tgdav.blocks.rows.tables import leases
 
     drive.db.write(lambda connection: connection.execute(delete(leases)))

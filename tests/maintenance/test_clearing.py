@@ -4,7 +4,7 @@ from sqlalchemy import exists, select
 
 from tests.blocks.room import content
 from tests.maintenance.conftest import Kept
-from tgdav.blocks.tables import blocks, packs
+from tgdav.blocks.rows.tables import blocks, packs
 from tgdav.maintenance.fsck import fsck
 from tgdav.maintenance.gc import Graces
 from tgdav.maintenance.jobs import Keeping, clearing

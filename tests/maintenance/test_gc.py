@@ -4,9 +4,9 @@ from sqlalchemy import delete, update
 from tests.blocks.room import FIRST_STORE, content
 from tests.maintenance.conftest import GRACES
 from tests.tree.drive import ADA
-from tgdav.blocks import uptime
-from tgdav.blocks.leases import Leases
-from tgdav.blocks.tables import blocks, condemned, holds, packs, replicas, staged
+from tgdav.blocks.rows import uptime
+from tgdav.blocks.rows.leases import Leases
+from tgdav.blocks.rows.tables import blocks, condemned, holds, packs, replicas, staged
 from tgdav.errors import Busy, CollectionRefused, StoreError
 
 BIG, SMALL = content(300_000, seed=1), content(3000, seed=2)
@@ -113,8 +113,8 @@ def journals(drive):
     import json
 
     from tests.blocks.room import KEYS
-    from tgdav.blocks.pack import read_pack
-    from tgdav.blocks.payload import read_journal
+    from tgdav.blocks.form.pack import read_pack
+    from tgdav.blocks.form.payload import read_journal
 
     told = set()
     for each in drive.room.store.scan():
@@ -248,7 +248,7 @@ class TestRefusals:
 
 
 def delete_store(no):
-    from tgdav.blocks.tables import stores
+    from tgdav.blocks.rows.tables import stores
 
     return delete(stores).where(stores.c.no == no)
 

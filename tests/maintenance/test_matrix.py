@@ -8,8 +8,8 @@ import pytest
 from tests import invariants
 from tests.blocks.room import FIRST_STORE, SECOND_STORE, content
 from tests.maintenance.ward import KIB, Ward
-from tgdav.blocks.pack import caption
-from tgdav.blocks.tables import blocks, packs
+from tgdav.blocks.form.pack import caption
+from tgdav.blocks.rows.tables import blocks, packs
 from tgdav.maintenance.rules import MUST, SHOULD
 from tgdav.stores.base import Locator
 
@@ -260,7 +260,7 @@ def test_what_is_on_its_way_is_no_damage(ward: Ward) -> None:
 
 
 def test_a_page_is_not_the_end(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tgdav.blocks import holdings
+    from tgdav.blocks.rows import holdings
     from tgdav.maintenance import inventory, losses, tidying
 
     for module in (holdings, losses, tidying):

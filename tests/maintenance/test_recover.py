@@ -8,9 +8,9 @@ from tests import invariants
 from tests.blocks.room import content
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
-from tgdav.blocks import rebuilding
-from tgdav.blocks.pack import parse_caption
-from tgdav.blocks.tables import blocks, drive
+from tgdav.blocks.form.pack import parse_caption
+from tgdav.blocks.recovery import rebuilding
+from tgdav.blocks.rows.tables import blocks, drive
 from tgdav.db import Database
 from tgdav.errors import (
     ContentLost,
@@ -106,7 +106,7 @@ def test_what_had_not_reached_a_store_never_happened(lost, other_db, tmp_path):
 def with_journal_alone(lost, listed):
     """Put in place of a pack one that has its journal and none of its blocks."""
     from tests.blocks.room import KEYS
-    from tgdav.blocks.pack import PackWriter, read_pack
+    from tgdav.blocks.form.pack import PackWriter, read_pack
 
     store = lost.room.store
     contents = read_pack(lambda o, s: store.read(listed.locator, o, s), listed.size, KEYS)
@@ -332,7 +332,7 @@ def test_nothing_of_a_recovery_is_left_behind(lost, other_db, tmp_path):
     Mischief(lost.drive).run(50)
     lost.snapshots.take()
     again, _ = disaster.recovered(other_db, lost, tmp_path / "again")
-    from tgdav.blocks.tables import found, recovery
+    from tgdav.blocks.rows.tables import found, recovery
     from tgdav.tree.tables import unsaved
 
     assert [again.room.rows(table) for table in (found, recovery, unsaved)] == [0, 0, 0]

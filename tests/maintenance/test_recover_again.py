@@ -7,7 +7,7 @@ from tests.blocks.room import FIRST_STORE, content
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
 from tests.maintenance.test_recover import kept, lost, other_db, same
-from tgdav.blocks.tables import packs
+from tgdav.blocks.rows.tables import packs
 from tgdav.db import Database
 from tgdav.errors import (
     ContentLost,

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 
 from tests.blocks.room import FIRST_STORE, SECOND_STORE, SPOOL, content, refuse, until
 from tests.maintenance.ward import KIB, Ward
-from tgdav.blocks.leases import Leases
-from tgdav.blocks.tables import packs, replicas
+from tgdav.blocks.rows.leases import Leases
+from tgdav.blocks.rows.tables import packs, replicas
 from tgdav.db import Database, Work
 from tgdav.errors import Busy, StoreBusy, StoreError
 from tgdav.maintenance.course import Course

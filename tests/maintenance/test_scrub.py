@@ -6,7 +6,7 @@ import pytest
 
 from tests.blocks.room import FIRST_STORE, SECOND_STORE, content
 from tests.maintenance.ward import FILES, KIB, Ward
-from tgdav.blocks.tables import blocks, replicas
+from tgdav.blocks.rows.tables import blocks, replicas
 from tgdav.errors import ContentLost, StoreError
 from tgdav.maintenance.course import Course, Stopped
 from tgdav.maintenance.scrub import scrub

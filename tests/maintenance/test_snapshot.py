@@ -9,10 +9,11 @@ from tests import invariants
 from tests.blocks.room import FIRST_STORE, content, refuse
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
-from tgdav.blocks import index, payload, snapshots
-from tgdav.blocks.leases import Leases
-from tgdav.blocks.pack import caption, parse_caption
-from tgdav.blocks.tables import packs
+from tgdav.blocks.form import payload
+from tgdav.blocks.form.pack import caption, parse_caption
+from tgdav.blocks.rows import index, snapshots
+from tgdav.blocks.rows.leases import Leases
+from tgdav.blocks.rows.tables import packs
 from tgdav.db import Database
 from tgdav.errors import Busy, StoreBusy, StoresAhead
 from tgdav.maintenance import snapshot

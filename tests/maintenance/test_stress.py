@@ -15,7 +15,7 @@ import pytest
 from tests.blocks.room import content
 from tests.maintenance.conftest import ignore
 from tests.tree.drive import ADA
-from tgdav.blocks import uptime
+from tgdav.blocks.rows import uptime
 from tgdav.errors import AlreadyExists, Busy, NotFound
 from tgdav.maintenance.expire import expire
 from tgdav.maintenance.gc import Graces, gc

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from tests.blocks.room import FIRST_STORE, SECOND_STORE, Room, content
 from tests.tree.drive import Drive
-from tgdav.blocks.tables import packs
+from tgdav.blocks.rows.tables import packs
 from tgdav.db import Database
 from tgdav.maintenance import fsck, repair, scrub
 from tgdav.maintenance.course import Course

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from tgdav.blocks.tables import blocks
+from tgdav.blocks.rows.tables import blocks
 from tgdav.db import Database
 from tgdav.tree import journal
 from tgdav.tree.tables import (

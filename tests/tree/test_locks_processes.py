@@ -5,7 +5,7 @@ import uuid
 
 from sqlalchemy import func, insert, select
 
-from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.rows.numbers import Numbers
 from tgdav.db import Database
 from tgdav.errors import Locked
 from tgdav.tree.locks import Locks

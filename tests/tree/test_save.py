@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.tree.drive import ADA, BOB, Drive, statements
-from tgdav.blocks.tables import holds
+from tgdav.blocks.rows.tables import holds
 from tgdav.errors import (
     BodyIncomplete,
     Busy,

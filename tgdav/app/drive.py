@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from tgdav.app.folder import SPOOL, is_served, memory
 from tgdav.app.reach import Reach
 from tgdav.app.verifying import JOB, verified
-from tgdav.blocks import drive as drives
-from tgdav.blocks import reach, roster, snapshots
-from tgdav.blocks.ledger import SqlLedger
-from tgdav.blocks.reach import ChannelStatus
+from tgdav.blocks.ledger import SqlLedger, reach
+from tgdav.blocks.ledger.reach import ChannelStatus
+from tgdav.blocks.rows import drive as drives
+from tgdav.blocks.rows import roster, snapshots
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import StoreBusy, StoreError, TgdavError

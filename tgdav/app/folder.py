@@ -12,8 +12,8 @@ from pathlib import Path
 import filelock
 import psutil
 
-from tgdav.blocks import keyfile
-from tgdav.blocks.keys import Keys
+from tgdav.blocks.form import keyfile
+from tgdav.blocks.form.keys import Keys
 from tgdav.db import Database
 from tgdav.disk import told
 from tgdav.errors import DriveInUse, FolderRefused, KeyRefused

@@ -6,11 +6,12 @@ import secrets
 from pathlib import Path
 
 from tgdav.app.folder import SPOOL, STORE, load_keys, open_database, writing
-from tgdav.blocks import drive as drives
-from tgdav.blocks import keyfile, roster
-from tgdav.blocks.chunker import ChunkSizes
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.seal import best_aead
+from tgdav.blocks.form import keyfile
+from tgdav.blocks.form.chunker import ChunkSizes
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.seal import best_aead
+from tgdav.blocks.rows import drive as drives
+from tgdav.blocks.rows import roster
 from tgdav.db import Database
 from tgdav.errors import DriveMissing
 from tgdav.maintenance import recover

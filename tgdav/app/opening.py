@@ -22,16 +22,17 @@ from tgdav.app.folder import (
     writing,
 )
 from tgdav.app.reach import Reach
-from tgdav.blocks import drive as drives
-from tgdav.blocks import keyfile, roster
 from tgdav.blocks.budget import Budget
-from tgdav.blocks.cache import BlockCache
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.leases import Leases
+from tgdav.blocks.form import keyfile
+from tgdav.blocks.form.keys import Keys
 from tgdav.blocks.ledger import SqlLedger
-from tgdav.blocks.roster import OpenStore, StoreRow
+from tgdav.blocks.local.cache import BlockCache
 from tgdav.blocks.rounds import Rounds
-from tgdav.blocks.uptime import Uptime
+from tgdav.blocks.rows import drive as drives
+from tgdav.blocks.rows import roster
+from tgdav.blocks.rows.leases import Leases
+from tgdav.blocks.rows.roster import OpenStore, StoreRow
+from tgdav.blocks.rows.uptime import Uptime
 from tgdav.blocks.vault import Vault, VaultSizes
 from tgdav.db import Database
 from tgdav.errors import DriveMissing, KeyRefused, StoreError

@@ -13,11 +13,12 @@ from tgdav.app.folder import DATABASE, SERVING, alone, open_database
 from tgdav.app.making import CHUNKS
 from tgdav.app.opening import opened, recorded_stores
 from tgdav.app.sources import LogIn, NamedStore, Sources
-from tgdav.blocks import drive as drives
-from tgdav.blocks import keyfile, survey
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.rebuilding import Progress
-from tgdav.blocks.survey import Sighting
+from tgdav.blocks.form import keyfile
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.recovery import survey
+from tgdav.blocks.recovery.rebuilding import Progress
+from tgdav.blocks.recovery.survey import Sighting
+from tgdav.blocks.rows import drive as drives
 from tgdav.errors import DriveMissing, KeyRefused
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.fsck import fsck

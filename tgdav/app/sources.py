@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tgdav.app.reach import Reach
-from tgdav.blocks import roster, survey, whereabouts
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.leases import Leases
+from tgdav.blocks.form.keys import Keys
 from tgdav.blocks.ledger import SqlLedger
-from tgdav.blocks.survey import Sighting
-from tgdav.blocks.whereabouts import ToldChannel
+from tgdav.blocks.recovery import survey, whereabouts
+from tgdav.blocks.recovery.survey import Sighting
+from tgdav.blocks.recovery.whereabouts import ToldChannel
+from tgdav.blocks.rows import roster
+from tgdav.blocks.rows.leases import Leases
 from tgdav.db import Database
 from tgdav.disk import told
 from tgdav.errors import FolderRefused, LoginRefused, StoreError

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tgdav.app.folder import is_served
 from tgdav.app.reach import Reach
-from tgdav.blocks import reach, roster
-from tgdav.blocks.reach import AccountStatus
+from tgdav.blocks.ledger import reach
+from tgdav.blocks.ledger.reach import AccountStatus
+from tgdav.blocks.rows import roster
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import Busy, StoreError

@@ -7,10 +7,10 @@ by side in one pack cost one read of a store.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
-from tgdav.blocks import index, staging
-from tgdav.blocks.draft import Logged
-from tgdav.blocks.index import Located
-from tgdav.blocks.staging_log import read_log
+from tgdav.blocks.form.draft import Logged
+from tgdav.blocks.local.staging_log import read_log
+from tgdav.blocks.rows import index, staging
+from tgdav.blocks.rows.index import Located
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import BlockDamaged, ContentLost, ReplicaMissing
 from tgdav.stores.base import Buffer

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import index
-from tgdav.blocks.spool import KeptPack, OpenPack
+from tgdav.blocks.local.spool import KeptPack, OpenPack
+from tgdav.blocks.rows import index
 from tgdav.blocks.workshop import Workshop
 from tgdav.stores.pool import Replica
 

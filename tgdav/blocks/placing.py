@@ -9,11 +9,11 @@ from concurrent.futures import Future
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import condemned, index, staging
-from tgdav.blocks.draft import Logged, LoggedBlock, Pending, SealedBlock
+from tgdav.blocks.form.draft import Logged, LoggedBlock, Pending, SealedBlock
 from tgdav.blocks.keeping import keep
-from tgdav.blocks.spool import KeptPack, OpenPack
-from tgdav.blocks.staging_log import StagingLog
+from tgdav.blocks.local.spool import KeptPack, OpenPack
+from tgdav.blocks.local.staging_log import StagingLog
+from tgdav.blocks.rows import condemned, index, staging
 from tgdav.blocks.workshop import Workshop
 
 

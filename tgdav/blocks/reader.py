@@ -11,10 +11,10 @@ from functools import partial
 from itertools import count, islice
 from typing import NamedTuple, Self
 
-from tgdav.blocks import index
 from tgdav.blocks.budget import Budget
 from tgdav.blocks.fetching import Chunks, fetch
-from tgdav.blocks.index import Located
+from tgdav.blocks.rows import index
+from tgdav.blocks.rows.index import Located
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import ContentLost
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from tgdav.blocks.leases import Leases
+from tgdav.blocks.rows.leases import Leases
 from tgdav.db import Database
 
 POLL_S = 0.2

@@ -13,27 +13,27 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import holds, index, roster, staging, status
-from tgdav.blocks.backlog import Backlog
 from tgdav.blocks.budget import Budget
-from tgdav.blocks.cache import BlockCache
-from tgdav.blocks.draft import Draft
-from tgdav.blocks.drive import Drive
-from tgdav.blocks.flush import Flusher
-from tgdav.blocks.horizon import LOOK_EVERY_S
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.numbers import Numbers
-from tgdav.blocks.packing import JournalSource, no_journal
+from tgdav.blocks.flushing.flush import Flusher
+from tgdav.blocks.flushing.horizon import LOOK_EVERY_S
+from tgdav.blocks.flushing.packing import JournalSource, no_journal
+from tgdav.blocks.form.draft import Draft
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.seal import Sealer
+from tgdav.blocks.local.backlog import Backlog
+from tgdav.blocks.local.cache import BlockCache
+from tgdav.blocks.local.spool import Spool
+from tgdav.blocks.local.staging_log import StagingLog
 from tgdav.blocks.progress import Progress, unseen
 from tgdav.blocks.reader import BlockReader, Extent
-from tgdav.blocks.roster import OpenStore, Roster
 from tgdav.blocks.rounds import Rounds
-from tgdav.blocks.seal import Sealer
+from tgdav.blocks.rows import holds, index, roster, staging, status
+from tgdav.blocks.rows.drive import Drive
+from tgdav.blocks.rows.numbers import Numbers
+from tgdav.blocks.rows.roster import OpenStore, Roster
+from tgdav.blocks.rows.status import StoreStatus, VaultStatus
 from tgdav.blocks.sizes import VaultSizes
 from tgdav.blocks.slabs import Slabs
-from tgdav.blocks.spool import Spool
-from tgdav.blocks.staging_log import StagingLog
-from tgdav.blocks.status import StoreStatus, VaultStatus
 from tgdav.blocks.workshop import Workshop
 from tgdav.blocks.writer import BlockWriter
 from tgdav.db import Database

@@ -3,17 +3,17 @@
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from tgdav.blocks.backlog import Backlog
 from tgdav.blocks.budget import Budget
-from tgdav.blocks.cache import BlockCache
-from tgdav.blocks.drive import Drive
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.numbers import Numbers
-from tgdav.blocks.seal import Sealer
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.seal import Sealer
+from tgdav.blocks.local.backlog import Backlog
+from tgdav.blocks.local.cache import BlockCache
+from tgdav.blocks.local.spool import Spool
+from tgdav.blocks.local.staging_log import StagingLog
+from tgdav.blocks.rows.drive import Drive
+from tgdav.blocks.rows.numbers import Numbers
 from tgdav.blocks.sizes import VaultSizes
 from tgdav.blocks.slabs import Slabs
-from tgdav.blocks.spool import Spool
-from tgdav.blocks.staging_log import StagingLog
 from tgdav.db import Database
 from tgdav.stores.pool import StorePool
 

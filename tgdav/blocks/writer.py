@@ -9,12 +9,12 @@ from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Self
 
-from tgdav.blocks import index
-from tgdav.blocks.chunker import Batch, Chunker
-from tgdav.blocks.draft import Draft, Pieces, SealedBlock
-from tgdav.blocks.holds import Hold
-from tgdav.blocks.index import Known
+from tgdav.blocks.form.chunker import Batch, Chunker
+from tgdav.blocks.form.draft import Draft, Pieces, SealedBlock
 from tgdav.blocks.placing import Placing
+from tgdav.blocks.rows import index
+from tgdav.blocks.rows.holds import Hold
+from tgdav.blocks.rows.index import Known
 from tgdav.blocks.workshop import Workshop
 from tgdav.stores.base import Buffer
 

@@ -8,7 +8,7 @@ import click
 import segno
 
 from tgdav import app
-from tgdav.blocks.keyfile import recovery_text
+from tgdav.blocks.form.keyfile import recovery_text
 from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json, read_password
 from tgdav.errors import DriveMissing
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tgdav import app
-from tgdav.blocks.status import StoreStatus
+from tgdav.blocks.rows.status import StoreStatus
 from tgdav.cli.frame import ask_passphrase, beside_server, data_option, json_option, print_json
 from tgdav.cli.progress import progress_bar
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 
-from tgdav.blocks import holdings, staging
-from tgdav.blocks.holdings import SPOOL, Owed, StoreOf
-from tgdav.blocks.tables import packed
+from tgdav.blocks.rows import holdings, staging
+from tgdav.blocks.rows.holdings import SPOOL, Owed, StoreOf
+from tgdav.blocks.rows.tables import packed
 from tgdav.blocks.workshop import Workshop
 from tgdav.db import Database
 from tgdav.errors import Busy, StoreError

@@ -13,12 +13,12 @@ from functools import partial
 
 from sqlalchemy import Connection, exists, select
 
-from tgdav.blocks import condemned, uptime, waste
-from tgdav.blocks.pack import parse_caption
-from tgdav.blocks.rewriting import Rewriting
-from tgdav.blocks.tables import packs, replicas, stores
-from tgdav.blocks.tables import waste as waste_rows
-from tgdav.blocks.waste import Wasted
+from tgdav.blocks.flushing.rewriting import Rewriting
+from tgdav.blocks.form.pack import parse_caption
+from tgdav.blocks.rows import condemned, uptime, waste
+from tgdav.blocks.rows.tables import packs, replicas, stores
+from tgdav.blocks.rows.tables import waste as waste_rows
+from tgdav.blocks.rows.waste import Wasted
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import Busy, CollectionRefused, StoreError
 from tgdav.maintenance.turn import turn

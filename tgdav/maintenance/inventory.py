@@ -7,10 +7,10 @@ looked at again before it is told, and what was not listed is asked for by name.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tgdav.blocks import holdings
-from tgdav.blocks.holdings import Kept, KnownPack
-from tgdav.blocks.index import SOUND, batches
-from tgdav.blocks.pack import Caption, parse_caption
+from tgdav.blocks.form.pack import Caption, parse_caption
+from tgdav.blocks.rows import holdings
+from tgdav.blocks.rows.holdings import Kept, KnownPack
+from tgdav.blocks.rows.index import SOUND, batches
 from tgdav.blocks.workshop import Workshop
 from tgdav.maintenance.course import Course
 from tgdav.stores.base import Listed, Store

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tgdav.blocks import snapshots
+from tgdav.blocks.rows import snapshots
 from tgdav.blocks.workshop import Workshop
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.expire import expire

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
-from tgdav.blocks import snapshots
-from tgdav.blocks.drive import Beginning
-from tgdav.blocks.snapshots import Snapshot
-from tgdav.blocks.tables import found, packs
+from tgdav.blocks.rows import snapshots
+from tgdav.blocks.rows.drive import Beginning
+from tgdav.blocks.rows.snapshots import Snapshot
+from tgdav.blocks.rows.tables import found, packs
 
 FOREVER = 2**63 - 1
 

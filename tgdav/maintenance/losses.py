@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from tgdav.blocks.tables import blocks
+from tgdav.blocks.rows.tables import blocks
 from tgdav.db import Database
 from tgdav.tree.nodes import lineage
 from tgdav.tree.tables import extents, nodes

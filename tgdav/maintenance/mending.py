@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import holdings, index
-from tgdav.blocks.holdings import SPOOL, Held, PackRow
-from tgdav.blocks.patchwork import Patchwork
-from tgdav.blocks.soundness import Read, examine
-from tgdav.blocks.tables import NO_DIGEST
+from tgdav.blocks.form.patchwork import Patchwork
+from tgdav.blocks.form.soundness import Read, examine
+from tgdav.blocks.rows import holdings, index
+from tgdav.blocks.rows.holdings import SPOOL, Held, PackRow
+from tgdav.blocks.rows.tables import NO_DIGEST
 from tgdav.blocks.workshop import Workshop
 from tgdav.disk import told
 from tgdav.errors import Busy, DiskFull, PackDamaged, ReplicaMissing, StoreError

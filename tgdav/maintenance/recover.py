@@ -22,14 +22,16 @@ from sqlalchemy import (
     update,
 )
 
-from tgdav.blocks import drive as drives
-from tgdav.blocks import heads, lost, payload
-from tgdav.blocks.chunker import ChunkSizes
-from tgdav.blocks.drive import Beginning, Drive
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.rebuilding import Progress, Rebuilding
-from tgdav.blocks.seal import best_aead
-from tgdav.blocks.tables import blocks, found, numbers, packed, packs, recovery
+from tgdav.blocks.form import payload
+from tgdav.blocks.form.chunker import ChunkSizes
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.seal import best_aead
+from tgdav.blocks.recovery import heads
+from tgdav.blocks.recovery.rebuilding import Progress, Rebuilding
+from tgdav.blocks.rows import drive as drives
+from tgdav.blocks.rows import lost
+from tgdav.blocks.rows.drive import Beginning, Drive
+from tgdav.blocks.rows.tables import blocks, found, numbers, packed, packs, recovery
 from tgdav.db import Database
 from tgdav.errors import (
     RecoveryIncomplete,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import holdings, index
-from tgdav.blocks.adopting import adopt
-from tgdav.blocks.holdings import SPOOL, Owed, StoreOf, Unverified
+from tgdav.blocks.flushing.adopting import adopt
+from tgdav.blocks.rows import holdings, index
+from tgdav.blocks.rows.holdings import SPOOL, Owed, StoreOf, Unverified
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import Busy, PackDamaged, ReplicaMissing, StoreError
 from tgdav.maintenance import inventory, tidying

@@ -11,13 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from tgdav.blocks import payload, rebuilding, snapshots
-from tgdav.blocks.index import batches
-from tgdav.blocks.keys import Keys
-from tgdav.blocks.pack import PackEntry
-from tgdav.blocks.rebuilding import Progress, Rebuilding
-from tgdav.blocks.seal import Sealer, best_aead
-from tgdav.blocks.tables import recovery
+from tgdav.blocks.form import payload
+from tgdav.blocks.form.keys import Keys
+from tgdav.blocks.form.pack import PackEntry
+from tgdav.blocks.form.seal import Sealer, best_aead
+from tgdav.blocks.recovery import rebuilding
+from tgdav.blocks.recovery.rebuilding import Progress, Rebuilding
+from tgdav.blocks.rows import snapshots
+from tgdav.blocks.rows.index import batches
+from tgdav.blocks.rows.tables import recovery
 from tgdav.db import Database
 from tgdav.errors import BlockDamaged, ContentLost, DriveMissing, PackDamaged
 from tgdav.maintenance.lineage import Gap, Lineage

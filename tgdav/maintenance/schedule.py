@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from tgdav.blocks.rounds import Rounds
-from tgdav.blocks.tables import jobs
+from tgdav.blocks.rows.tables import jobs
 from tgdav.db import Database
 from tgdav.errors import Busy, TgdavError
 from tgdav.maintenance.course import Course, Stopped

@@ -13,10 +13,10 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from tgdav.blocks import holdings, index
-from tgdav.blocks.holdings import Unverified
-from tgdav.blocks.soundness import examine
-from tgdav.blocks.tables import NO_DIGEST
+from tgdav.blocks.form.soundness import examine
+from tgdav.blocks.rows import holdings, index
+from tgdav.blocks.rows.holdings import Unverified
+from tgdav.blocks.rows.tables import NO_DIGEST
 from tgdav.blocks.workshop import Workshop
 from tgdav.errors import Busy, PackDamaged, ReplicaMissing, StoreError
 from tgdav.maintenance.course import Course

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Connection, bindparam, delete, func, select
 
-from tgdav.blocks import payload, snapshots
-from tgdav.blocks.heads import Heads, Wrapped
-from tgdav.blocks.horizon import packed_to
+from tgdav.blocks.flushing.horizon import packed_to
+from tgdav.blocks.flushing.shedding import shed
+from tgdav.blocks.form import payload
 from tgdav.blocks.keeping import keep
-from tgdav.blocks.leases import Leases
-from tgdav.blocks.shedding import shed
-from tgdav.blocks.spool import KeptPack, OpenPack
+from tgdav.blocks.local.spool import KeptPack, OpenPack
+from tgdav.blocks.recovery.heads import Heads, Wrapped
+from tgdav.blocks.rows import snapshots
+from tgdav.blocks.rows.leases import Leases
 from tgdav.blocks.vault import Vault
 from tgdav.blocks.workshop import Workshop
 from tgdav.db import Database

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tgdav.blocks.leases import Leases
+from tgdav.blocks.rows.leases import Leases
 from tgdav.db import Database
 from tgdav.errors import Busy, TgdavError
 from tgdav.maintenance.course import Stopped

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, func, insert, select
 
 from tgdav.blocks.reader import BlockReader, Extent
-from tgdav.blocks.tables import blocks, replicas, stores
+from tgdav.blocks.rows.tables import blocks, replicas, stores
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.prepared import Prepared

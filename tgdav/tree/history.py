@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql
 
-from tgdav.blocks.numbers import Numbers
-from tgdav.blocks.tables import blocks
+from tgdav.blocks.rows.numbers import Numbers
+from tgdav.blocks.rows.tables import blocks
 from tgdav.db import Database
 from tgdav.errors import NotAFile, NotFound
 from tgdav.prepared import Prepared

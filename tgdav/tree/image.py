@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Select, Table, delete, func, insert, select
 
-from tgdav.blocks import index
-from tgdav.blocks.lost import number_of
-from tgdav.blocks.tables import blocks
+from tgdav.blocks.rows import index
+from tgdav.blocks.rows.lost import number_of
+from tgdav.blocks.rows.tables import blocks
 from tgdav.errors import PackDamaged
 from tgdav.tree.tables import (
     extents,

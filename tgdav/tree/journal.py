@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from tgdav.blocks.tables import behind
+from tgdav.blocks.rows.tables import behind
 from tgdav.errors import StoresAhead
 from tgdav.prepared import Prepared
 from tgdav.tree.nodes import Node

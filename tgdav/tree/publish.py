@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, insert
 
-from tgdav.blocks.draft import Draft
-from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.form.draft import Draft
+from tgdav.blocks.rows.numbers import Numbers
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import Busy, NotAFile, NotFound, ParentMissing, RangeRefused

@@ -24,8 +24,8 @@ from sqlalchemy import (
     update,
 )
 
-from tgdav.blocks import index, lost
-from tgdav.blocks.tables import blocks, packs
+from tgdav.blocks.rows import index, lost
+from tgdav.blocks.rows.tables import blocks, packs
 from tgdav.errors import DatabaseTooNew
 from tgdav.tree import history, nodes, properties, subtrees, trash
 from tgdav.tree.basket import throw

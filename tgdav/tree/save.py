@@ -9,7 +9,7 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
-from tgdav.blocks.draft import Draft
+from tgdav.blocks.form.draft import Draft
 from tgdav.errors import BodyIncomplete, TgdavError
 from tgdav.stores.base import Buffer
 from tgdav.tree.nodes import Node

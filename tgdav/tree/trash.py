@@ -22,8 +22,8 @@ from sqlalchemy import (
     update,
 )
 
-from tgdav.blocks import index
-from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.rows import index
+from tgdav.blocks.rows.numbers import Numbers
 from tgdav.db import Database
 from tgdav.errors import (
     AlreadyExists,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import func, select
 
-from tgdav.blocks.numbers import Numbers
+from tgdav.blocks.rows.numbers import Numbers
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
 from tgdav.errors import NotAFile

@@ -1,0 +1,1 @@
+"""What lies on this machine: cache, staging log, spool, and how much of it may wait."""

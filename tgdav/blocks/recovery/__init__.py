@@ -1,0 +1,1 @@
+"""How a drive is told in its stores, and found again there without a database."""

@@ -1,0 +1,77 @@
+"""Blocks that something names and no pack at hand has: recorded, and dead.
+
+They lie in a pack of no size that no store keeps. A read of one says so at once; a save
+of the same content, or the pack that turns up, brings it back for all who name it.
+"""
+
+import time
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, delete, exists, func, insert, select, update
+
+from tgdav.blocks.rows.index import Known
+from tgdav.blocks.rows.tables import blocks, packs, staged
+
+LOST = bytes(16)
+"""The id of the pack that does not exist."""
+
+_PACK = select(packs.c.no).where(packs.c.pack_id == LOST)
+_COUNT = select(func.count()).where(blocks.c.pack == bindparam("of_pack"))
+_NEXT = select(func.coalesce(func.max(blocks.c.no), 0) + 1)
+_NEXT_PACK = select(func.coalesce(func.max(packs.c.no), 0) + 1)
+_GIVE_UP = (
+    update(blocks)
+    .where(blocks.c.no == bindparam("of_no"), blocks.c.pack.is_(None))
+    .values(pack=bindparam("to_pack"), pack_offset=0, sealed_size=0)
+)
+_UNSTAGE = delete(staged).where(staged.c.block == bindparam("of_no"))
+_DROP = delete(blocks).where(blocks.c.pack == _PACK.scalar_subquery())
+_DROP_PACK = delete(packs).where(
+    packs.c.pack_id == LOST, ~exists().where(blocks.c.pack == packs.c.no)
+)
+
+
+def number_of(connection: Connection, known: dict[bytes, Known], block_id: bytes, size: int) -> int:
+    """The block's number; one that is not among `known` is recorded as lost, and put there.
+
+    Only in a recovery: it takes the next number there is, which nobody else wants then.
+    """
+    if block_id not in known:
+        no = int(connection.scalars(_NEXT).one())
+        row = {"no": no, "block_id": block_id, "size": size, "sealed_size": 0}
+        free_no = int(connection.scalars(_NEXT_PACK).one())
+        row |= {"pack": _pack(connection, free_no), "pack_offset": 0, "created_ns": time.time_ns()}
+        connection.execute(insert(blocks), row)
+        known[block_id] = Known(no, is_alive=False)
+    return known[block_id].no
+
+
+def give_up(connection: Connection, block: int, free_no: int) -> None:
+    """Say that a staged block is lost: its bytes are gone from this machine.
+
+    `free_no` is for the pack that does not exist, if there was none.
+    """
+    told = {"of_no": block, "to_pack": _pack(connection, free_no)}
+    if connection.execute(_GIVE_UP, told).rowcount:
+        connection.execute(_UNSTAGE, {"of_no": block})
+
+
+def count(connection: Connection) -> int:
+    """How many blocks are lost."""
+    pack = connection.scalars(_PACK).one_or_none()
+    return 0 if pack is None else int(connection.scalars(_COUNT, {"of_pack": pack}).one())
+
+
+def forget_unnamed(connection: Connection, named: Select[Any]) -> None:
+    """Forget the lost blocks that `named` (their numbers) does not give."""
+    connection.execute(_DROP.where(blocks.c.no.not_in(named)))
+    connection.execute(_DROP_PACK)
+
+
+def _pack(connection: Connection, free_no: int) -> int:
+    no = connection.scalars(_PACK).one_or_none()
+    if no is None:
+        no = free_no
+        row = {"no": no, "pack_id": LOST, "size": 0, "digest": b"", "caption": "", "kind": "lost"}
+        connection.execute(insert(packs), row | {"created_ns": time.time_ns()})
+    return no
