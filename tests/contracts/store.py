@@ -267,7 +267,8 @@ class StoreContract:
             deleting.result()
 
 
-def in_threads(work):
+def in_threads(work, within_s=60):
     """Run `work(number)` in `THREADS` threads at once; what each returned."""
     with ThreadPoolExecutor(THREADS) as threads:
-        return [future.result(60) for future in [threads.submit(work, n) for n in range(THREADS)]]
+        working = [threads.submit(work, n) for n in range(THREADS)]
+        return [future.result(within_s) for future in working]

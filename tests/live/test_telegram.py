@@ -1,7 +1,8 @@
 """The same contract, and one GiB there and back, on Telegram itself.
 
 Runs when `TGDAV_TEST_TELEGRAM_API_ID`, `_API_HASH` and `_SESSIONS` (string sessions,
-separated by blanks) are set. It makes a channel, and deletes it in the end. An account
+separated by blanks) are set, on another MTProto server if `_SERVER` (host:port) and
+`_SERVER_KEY` (a PEM file) are. It makes channels, and deletes them in the end. An account
 pays for it with about 250 messages and 2.5 GiB.
 """
 
@@ -10,6 +11,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from telethon.sync import TelegramClient
@@ -24,8 +26,9 @@ from tgdav.stores.telegram.store import Paces, Telegram, TelegramStore
 
 STORE = 1
 MIB = 1 << 20
-API_ID, API_HASH, SESSIONS = (
-    os.environ.get(f"TGDAV_TEST_TELEGRAM_{name}", "") for name in ("API_ID", "API_HASH", "SESSIONS")
+API_ID, API_HASH, SESSIONS, SERVER, SERVER_KEY = (
+    os.environ.get(f"TGDAV_TEST_TELEGRAM_{name}", "")
+    for name in ("API_ID", "API_HASH", "SESSIONS", "SERVER", "SERVER_KEY")
 )
 
 pytestmark = [
@@ -39,7 +42,14 @@ pytestmark = [
 
 def logged_in() -> tuple[Network, MemoryLedger]:
     """The accounts of the variables in a ledger of their own."""
-    network, ledger = Network(int(API_ID), API_HASH), MemoryLedger()
+    host, _, port = SERVER.rpartition(":")
+    network = Network(
+        int(API_ID),
+        API_HASH,
+        (host, int(port)) if SERVER else None,
+        Path(SERVER_KEY).read_text("ascii") if SERVER_KEY else "",
+    )
+    ledger = MemoryLedger()
     for no, session in enumerate(SESSIONS.split(), 1):
         client = network.client(session)
         with client:
@@ -100,4 +110,4 @@ def test_a_gib_there_and_back():
                     return False
             return True
 
-        assert all(in_threads(there_and_back))
+        assert all(in_threads(there_and_back, within_s=3000))
