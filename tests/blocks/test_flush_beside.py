@@ -12,7 +12,10 @@ from tgdav.errors import PackDamaged, StoreBusy
 __all__ = ["first"]
 
 
-def test_a_flush_beside_another_process_makes_packs_and_watches(room: Room) -> None:
+def test_a_flush_beside_another_process_makes_packs_and_watches(
+    room: Room, first: FaultyStore
+) -> None:
+    first.delay_s = 2.0  # what is delivered before the first look is not watched
     room.open(sizes={"flush_age_s": 3600.0})
     room.vault.start()
     serving, room.stores = room.vault, {}
