@@ -83,12 +83,16 @@ def telegram_drive(
     data: Path,
     *,
     users: int = 1,
+    bots: int = 0,
     copies: int = 1,
     cached: bool = False,
     variables: dict[str, str] | None = None,
     **telegram: object,
 ) -> Iterator[TelegramDrive]:
-    """A new drive that Telegram alone keeps, in a store for each copy; its process ends with it."""
+    """A new drive that Telegram alone keeps, in a store for each copy; its process ends with it.
+
+    Bots cannot make channels: without users the stores are channels of a stranger's.
+    """
     data.mkdir(parents=True)
     told = settings(server, cached=cached, **telegram) + f"[store]\ncopies = {copies}\n"
     (data / "tgdav.toml").write_text(told)
@@ -96,9 +100,11 @@ def telegram_drive(
     try:
         command("user", "add", USER, "--password-stdin", data=data, stdin=PASSWORD)
         accounts = [add_account(server, data) for _ in range(users)]
+        accounts += [add_bot(server, data) for _ in range(bots)]
         for copy in range(copies):
             title = f"packs {copy}" if copy else "packs"
-            command("store", "add", "telegram", "--create", title, data=data)
+            where = ["--create", title] if users else ["--channel", channel_of(server, accounts)]
+            command("store", "add", "telegram", *where, data=data)
         command("store", "drain", "1", data=data)
         yield TelegramDrive(serving, accounts)
     finally:
@@ -113,3 +119,17 @@ def add_account(server: TelegramServer, data: Path, **of_user: object) -> int:
     session = server.control("session", account=user)
     command("account", "add", "--session-stdin", data=data, stdin=session)
     return int(user)
+
+
+def add_bot(server: TelegramServer, data: Path) -> int:
+    """Log a new bot of the test server in; its user id."""
+    bot = server.control("add_bot", name=f"drive{next(NUMBERS)}_bot")
+    command("account", "add", "--bot-token-stdin", data=data, stdin=bot["token"])
+    return int(bot["user_id"])
+
+
+def channel_of(server: TelegramServer, admins: list[int]) -> str:
+    """A new channel that somebody else made for these; its id."""
+    made_by = server.control("add_user", phone=f"+99967{next(NUMBERS):06d}")["user_id"]
+    made = server.control("make_channel", account=made_by, title="packs", admins=admins)
+    return str(made["id"])

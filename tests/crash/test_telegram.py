@@ -81,12 +81,15 @@ def test_kills_and_lost_replies_make_no_second_message_and_lose_nothing(
     assert set(packs_sent(server).values()) == {1}
 
 
-def test_ten_thousand_small_files_are_few_messages(server: TelegramServer, tmp_path: Path):
+@pytest.mark.parametrize("accounts", [{"users": 1}, {"users": 0, "bots": 1}], ids=["user", "bot"])
+def test_ten_thousand_small_files_are_few_messages(
+    server: TelegramServer, tmp_path: Path, accounts: dict[str, int]
+):
     count, threads = 10_000, 8
     before = sum(packs_sent(server).values())
     # A slow machine under coverage saves for minutes: what is counted is not its flushes.
     patient = {"TGDAV_STORE_FLUSH_AGE_S": "300"}
-    with telegram_drive(server, tmp_path / "drive", variables=patient) as drive:
+    with telegram_drive(server, tmp_path / "drive", variables=patient, **accounts) as drive:
 
         def save(first: int) -> None:
             with drive.serving.connect() as connection:
