@@ -119,6 +119,33 @@ def first_byte(server: TelegramServer, folder: Path) -> Figures:
     return {"first byte ms": statistics.median(taken)}
 
 
+def shares(server: TelegramServer, folder: Path, size: int) -> Figures:
+    """What four accounts do when one is banned and another waits, of what they did before.
+
+    Two of four still save and three read: 0.5 and 0.75 are their shares.
+    """
+    with telegram_drive(server, folder / "shares", users=4) as drive:
+        rates = []
+        for turn in range(2):
+
+            def put(path: str = f"/{turn}.bin", seed: int = turn) -> None:
+                in_parallel(drive.target, 1, [put_noise(path, size, seed)])
+                drive.flush()
+
+            fetch = get("/0.bin", size)
+            rates.append(
+                taken(drive, "PUT", size, put)
+                | taken(
+                    drive, "GET", size, lambda fetch=fetch: in_parallel(drive.target, 1, [fetch])
+                )
+            )
+            server.control("ban", account=drive.accounts[0])
+            flood = {"method": "messages.sendMedia", "code": 420, "message": "FLOOD_WAIT_300"}
+            server.control("fail", account=drive.accounts[1], **flood)
+    before, after = rates
+    return {f"{way}: share": after[f"{way} MB/s"] / before[f"{way} MB/s"] for way in ("PUT", "GET")}
+
+
 def ciphers_alone() -> Figures:
     """What MTProto's SHA-256 and AES-IGE take by themselves: no program can take less."""
 
@@ -167,6 +194,9 @@ def plan(server: TelegramServer, folder: Path, size: int) -> dict[str, Callable[
         "c. no cap: Telethon": shaped(lambda: peer(server, "stock", less)),
         "c. no cap: recipe": shaped(lambda: peer(server, "recipe", less)),
         "c. MTProto's ciphers alone": ciphers_alone,
+        "d. one of 4 banned, one waits": shaped(
+            lambda: shares(server, folder, size // 4), account_bytes_s=CAP // 2
+        ),
         "first byte": shaped(lambda: first_byte(server, folder)),
     }
 
@@ -175,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.telegram", description=__doc__
     )
-    parser.add_argument("measure", nargs="*", help="begins of what to measure: a, b, c, first")
+    parser.add_argument("measure", nargs="*", help="begins of what to measure: a, b, c, d, first")
     parser.add_argument("--scale", type=float, default=1.0, help="0.1 takes a tenth of the GiB")
     parser.add_argument("--folder", type=Path, help="where drives keep their data")
     arguments = parser.parse_args()
