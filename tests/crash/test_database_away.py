@@ -14,7 +14,7 @@ import pytest
 
 from tests.postgres import own_server
 from tests.serving import Serving, command, serving
-from tgdav.db import BUSY_S
+from tgdav.db.engines import BUSY_S
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from tests.blocks.room import Room
-from tgdav.prepared import Prepared
+from tgdav.db.prepared import Prepared
 from tgdav.tree.nodes import Node
 from tgdav.tree.paths import parse
 from tgdav.tree.permit import Permit

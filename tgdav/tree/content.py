@@ -11,7 +11,7 @@ from tgdav.blocks.reader import BlockReader, Extent
 from tgdav.blocks.rows.tables import blocks, replicas, stores
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
-from tgdav.prepared import Prepared
+from tgdav.db.prepared import Prepared
 from tgdav.tree.tables import extents
 
 Reading = BlockReader

@@ -15,8 +15,8 @@ from sqlalchemy.dialects import postgresql
 from tgdav.blocks.rows.numbers import Numbers
 from tgdav.blocks.rows.tables import blocks
 from tgdav.db import Database
+from tgdav.db.prepared import Prepared
 from tgdav.errors import NotAFile, NotFound
-from tgdav.prepared import Prepared
 from tgdav.tree import journal, locks, nodes
 from tgdav.tree.nodes import Node, require_node, walk
 from tgdav.tree.paths import Path

@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 
 from tgdav.blocks.rows.tables import behind
+from tgdav.db.prepared import Prepared
 from tgdav.errors import StoresAhead
-from tgdav.prepared import Prepared
 from tgdav.tree.nodes import Node
 from tgdav.tree.tables import journal
 

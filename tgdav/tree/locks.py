@@ -33,8 +33,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import CTE
 
 from tgdav.db import Database
+from tgdav.db.prepared import Prepared
 from tgdav.errors import Forbidden, LimitReached, Locked, LockMissing
-from tgdav.prepared import Prepared
 from tgdav.tree.memo import Memo
 from tgdav.tree.nodes import Node, require_directory, walk
 from tgdav.tree.paths import Path

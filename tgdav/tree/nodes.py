@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from tgdav.db import Database
+from tgdav.db.prepared import Prepared
 from tgdav.errors import NotADirectory, NotFound, ParentMissing
-from tgdav.prepared import Prepared
 from tgdav.tree.paths import Path
 from tgdav.tree.tables import ROOT, nodes, versions
 

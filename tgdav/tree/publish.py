@@ -16,8 +16,8 @@ from tgdav.blocks.form.draft import Draft
 from tgdav.blocks.rows.numbers import Numbers
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
+from tgdav.db.prepared import Prepared
 from tgdav.errors import Busy, NotAFile, NotFound, ParentMissing, RangeRefused
-from tgdav.prepared import Prepared
 from tgdav.tree import content, history, journal, locks, nodes
 from tgdav.tree.locks import PlaceFile
 from tgdav.tree.nodes import Node, end, follow, lineage, require_directory, walk

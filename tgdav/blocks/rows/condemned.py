@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from tgdav.blocks.rows import index
 from tgdav.blocks.rows.tables import blocks, condemned, holds, staged, waste
-from tgdav.prepared import Prepared
+from tgdav.db.prepared import Prepared
 
 _extents = table("extents", column("block"))
 _NUMBERS: BindParameter[int] = bindparam("numbers", expanding=True)

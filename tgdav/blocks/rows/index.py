@@ -13,8 +13,8 @@ from sqlalchemy import Connection, bindparam, case, exists, func, insert, select
 
 from tgdav.blocks.form.pack import parse_caption
 from tgdav.blocks.rows.tables import blocks, condemned, packs, replicas, staged, stores
+from tgdav.db.prepared import Prepared
 from tgdav.errors import StoreBusy
-from tgdav.prepared import Prepared
 from tgdav.stores.base import Locator
 from tgdav.stores.pool import Replica
 

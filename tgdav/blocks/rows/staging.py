@@ -14,8 +14,8 @@ from tgdav.blocks.form.draft import Draft, Logged, LoggedBlock, Pending, SealedB
 from tgdav.blocks.rows import condemned, holds, index
 from tgdav.blocks.rows.index import NewBlock
 from tgdav.blocks.rows.tables import blocks, staged
+from tgdav.db.prepared import Prepared
 from tgdav.errors import Busy
-from tgdav.prepared import Prepared
 from tgdav.stores.base import Buffer
 
 _INSERT = Prepared(insert(staged))

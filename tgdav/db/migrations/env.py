@@ -1,4 +1,4 @@
-"""What alembic runs: the connection and its transaction are `tgdav.db`'s."""
+"""What alembic runs: the connection and its transaction are `tgdav.db.schema`'s."""
 
 from alembic import context
 

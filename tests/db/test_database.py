@@ -95,7 +95,7 @@ def test_counters_raced_by_threads_lose_nothing(db):
 
 
 def test_all_that_change_one_row_get_their_turn(db, monkeypatch):
-    monkeypatch.setattr("tgdav.db.ATTEMPTS", 8)
+    monkeypatch.setattr("tgdav.db.writing.ATTEMPTS", 8)
     db.write(make)
     db.write(insert(0))
 
@@ -170,9 +170,10 @@ def test_a_database_of_the_first_schema_goes_on(database_url: str):
     from alembic import command
     from alembic.config import Config
 
-    from tgdav.db import MIGRATIONS, _engine
+    from tgdav.db.engines import make_engine
+    from tgdav.db.schema import MIGRATIONS
 
-    engine, config = _engine(database_url), Config()
+    engine, config = make_engine(database_url), Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect() as connection, connection.begin():
         config.attributes["connection"] = connection

@@ -1,0 +1,62 @@
+"""Addresses of databases to engines, set up for what each is. Knows no table and no read."""
+
+import sqlite3
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy.engine import URL
+
+from tgdav.errors import DatabaseError
+
+BUSY_S = 10.0
+"""How long a transaction waits for another process before `DatabaseBusy`."""
+
+
+def make_engine(url: str) -> Engine:
+    """The engine for `url`; nothing is connected yet. Raises `DatabaseError` if it is none."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed)
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            isolation_level="SERIALIZABLE",
+            pool_size=16,
+            max_overflow=-1,
+            pool_pre_ping=True,
+        )
+    except (exc.ArgumentError, exc.NoSuchModuleError) as error:
+        raise DatabaseError(f"not a database address: {error}") from error
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=128,
+        max_overflow=-1,
+        connect_args={"timeout": BUSY_S, "check_same_thread": False, "isolation_level": None},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _settle(connection: sqlite3.Connection, _record: object) -> None:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # an answered save outlives a power cut
+            "foreign_keys=ON",
+            "cache_size=-1024",  # one per thread: small, the system caches the file
+            # Staged blocks fill the log fast; each checkpoint costs two more syncs.
+            "wal_autocheckpoint=8192",
+            "journal_size_limit=67108864",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
+            driver = connection.connection.dbapi_connection
+            assert driver is not None  # noqa: S101 - a connection that has just been made
+            if driver.in_transaction:
+                driver.rollback()  # a commit that failed may leave its transaction open
+            driver.cursor().execute(options.get("begin", "BEGIN"))
+
+    return engine
