@@ -17,7 +17,8 @@ from cheroot.server import HTTPServer
 
 from tgdav.dav.proxies import Proxies
 from tgdav.dav.server import tls
-from tgdav.dav.server.connections import BREATH_S, Connection, Connections
+from tgdav.dav.server.connection import Connection, Service
+from tgdav.dav.server.connections import BREATH_S, Connections
 from tgdav.dav.server.exchange import Application
 from tgdav.dav.server.options import ServerOptions
 from tgdav.dav.server.turns import Turns
@@ -43,10 +44,10 @@ class Server(HTTPServer):
         _require_safe(options)
         # Its other arguments are of parts that are replaced below.
         super().__init__((options.host or EVERYWHERE[0], options.port), gateway=None)
-        self.application = application
-        self.options = options
+        self._application = application
+        self._options = options
         self.tls = tls.context(options.tls_cert, options.tls_key) if options.tls_cert else None
-        self.proxies = Proxies(options.trusted_proxies)
+        self._proxies = Proxies(options.trusted_proxies)
         self.timeout = options.idle_s  # type: ignore[assignment]  # cheroot: of idle connections
         self.expiration_interval = EXPIRY_S
         self.keep_alive_conn_limit = options.idle_connections
@@ -56,7 +57,7 @@ class Server(HTTPServer):
             options.threads,
             options.waiting_connections,
             self.requests.put,
-            self.proxies.trusts,
+            self._proxies.trusts,
             options.share,
         )
         self._stopping = threading.Lock()
@@ -74,16 +75,26 @@ class Server(HTTPServer):
 
     def prepare(self) -> None:
         """Bind, listen, start the workers."""
-        self.socket = _listening(self.options)
+        self.socket = _listening(self._options)
         self.bind_addr = self.socket.getsockname()[:2]
-        self.environ = {
-            "SERVER_NAME": self.bind_addr[0],
-            "SERVER_PORT": str(self.bind_addr[1]),
-            "wsgi.url_scheme": "https" if self.tls else "http",
-        }
-        self._connections = Connections(self)
+        self._connections = Connections(self, self._service())
         self.requests.start()
         self.ready = True
+
+    def _service(self) -> Service:
+        return Service(
+            application=self._application,
+            options=self._options,
+            tls=self.tls,
+            proxies=self._proxies,
+            turns=self.turns,
+            environ={
+                "SERVER_NAME": self.bind_addr[0],
+                "SERVER_PORT": str(self.bind_addr[1]),
+                "wsgi.url_scheme": "https" if self.tls else "http",
+            },
+            can_keep=lambda: bool(self.can_add_keepalive_connection),
+        )
 
     def serve(self) -> None:
         """Accept and serve until a stop is complete; then nothing is served any more."""
@@ -120,7 +131,7 @@ class Server(HTTPServer):
 
     def stop(self) -> None:
         """As `graceful_stop`, with the grace of the options."""
-        self.graceful_stop(self.options.grace_s)
+        self.graceful_stop(self._options.grace_s)
 
     def graceful_stop(self, grace_s: float) -> None:
         """Take no new connection, let running requests end, cut them after `grace_s`.
