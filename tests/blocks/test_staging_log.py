@@ -17,7 +17,7 @@ from tests.blocks.room import KIB, Room, content, until
 from tgdav.blocks.form.draft import Logged
 from tgdav.blocks.local.staging_log import StagingLog
 from tgdav.blocks.rows.numbers import Numbers
-from tgdav.blocks.rows.tables import blocks, packs, staged
+from tgdav.blocks.rows.tables import blocks, mislaid, packs, staged
 from tgdav.db import Database
 from tgdav.errors import ContentLost, DiskFull, ReplicaMissing, StoreError
 from tgdav.maintenance.fsck import fsck
@@ -51,6 +51,12 @@ def read(log: StagingLog, logged: Logged) -> bytes:
 
 def nobody() -> set[int]:
     return set()
+
+
+def missing(room: Room) -> list[int]:
+    """The blocks that fsck misses in the log."""
+    found = fsck(room.vault.workshop)
+    return sorted(each.number for each in found if each.kind == "staged_missing")
 
 
 def require_tidy(room: Room) -> None:
@@ -287,11 +293,12 @@ def test_what_a_log_has_lost_holds_nothing_up_and_is_healed_by_a_save(room: Room
         path.unlink()
     with pytest.raises(ContentLost):
         room.read(lost)
-    found = [each for each in fsck(room.vault.workshop) if each.kind == "staged_missing"]
-    assert [each.number for each in found] == room.column(staged.c.block)[: len(found)] != []
+    found = missing(room)
+    assert found == room.column(staged.c.block)[: len(found)] != []
     kept = room.save(content(3 * KIB, seed=2))
     room.vault.flush()
     assert room.rows(staged) == 0
+    assert missing(room) == found
     assert room.read(kept) == content(3 * KIB, seed=2)
     with pytest.raises(ContentLost):
         room.read(lost)
@@ -300,6 +307,46 @@ def test_what_a_log_has_lost_holds_nothing_up_and_is_healed_by_a_save(room: Room
     room.vault.flush()
     assert room.read(lost) == content(30 * KIB)
     assert None not in room.column(blocks.c.pack)
+    assert missing(room) == []
+    require_tidy(room)
+    assert room.rows(mislaid) == 0
+
+
+@pytest.mark.parametrize("is_cut", [False, True], ids=["away", "cut"])
+def test_a_file_of_the_log_that_is_put_back_is_read_again(room: Room, is_cut: bool):
+    """A data folder may come back from a backup in two steps."""
+    away = room.save(content(30 * KIB))
+    (path,) = (room.folder / "staging").iterdir()
+    whole = path.read_bytes()
+    path.unlink()
+    if is_cut:
+        path.write_bytes(whole[:KIB])
+    kept = room.save(content(3 * KIB, seed=2))
+    room.vault.flush()
+    with pytest.raises(ContentLost):
+        room.read(away)
+    room.open()
+    path.write_bytes(whole)
+    room.vault.flush()
+    assert room.read(away) == content(30 * KIB)
+    assert room.read(kept) == content(3 * KIB, seed=2)
+    assert missing(room) == []
+    assert (room.rows(mislaid), room.rows(staged)) == (0, 0)
+    assert None not in room.column(blocks.c.pack)
+
+
+def test_of_two_that_are_mislaid_the_one_is_saved_anew_and_the_other_put_back(room: Room):
+    saved = [room.save(content(30 * KIB, seed)) for seed in (1, 2)]
+    (path,) = (room.folder / "staging").iterdir()
+    whole = path.read_bytes()
+    path.unlink()
+    room.vault.flush()
+    assert room.save(content(30 * KIB, 1))
+    path.write_bytes(whole)
+    room.vault.flush()
+    assert [room.read(each) for each in saved] == [content(30 * KIB, seed) for seed in (1, 2)]
+    assert room.rows(mislaid) == 0
+    assert room.vault.status().staged_bytes == 0
 
 
 def test_saves_of_all_sizes_at_once_are_whole_while_packs_are_made(room: Room):

@@ -6,7 +6,7 @@ from tests.maintenance.conftest import GRACES
 from tests.tree.drive import ADA
 from tgdav.blocks.rows import uptime
 from tgdav.blocks.rows.leases import Leases
-from tgdav.blocks.rows.tables import blocks, condemned, holds, packs, replicas, staged
+from tgdav.blocks.rows.tables import blocks, condemned, holds, mislaid, packs, replicas, staged
 from tgdav.errors import Busy, CollectionRefused, StoreError
 
 BIG, SMALL = content(300_000, seed=1), content(3000, seed=2)
@@ -74,6 +74,19 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(drive):
     drive.serve()
     said = drive.gc(dry=True)
     assert (said.condemned_blocks, said.collected_blocks) == (0, drive.room.rows(blocks))
+
+
+def test_what_the_staging_log_has_lost_goes_when_nothing_names_it(drive):
+    drive.save("/a", content(30_000, seed=3))
+    for path in (drive.room.folder / "staging").iterdir():
+        path.unlink()
+    drive.room.vault.flush()
+    assert drive.room.rows(mislaid) > 0
+    delete_for_good(drive, "/a")
+    drive.gc()
+    drive.serve()
+    drive.gc(yes=True)
+    assert (drive.room.rows(mislaid), drive.room.rows(blocks)) == (0, 0)
 
 
 def test_packs_are_dropped_when_no_block_lies_in_them(drive):

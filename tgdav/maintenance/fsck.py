@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 
-from tgdav.blocks.rows import holdings, staging
+from tgdav.blocks.form.draft import Logged
+from tgdav.blocks.rows import holdings, lost, staging
 from tgdav.blocks.rows.holdings import SPOOL, Owed, StoreOf
 from tgdav.blocks.rows.tables import packed
 from tgdav.blocks.workshop import Workshop
@@ -31,7 +32,7 @@ SENTENCES = {rule.kind: rule.sentence for rule in MUST + SHOULD} | {
     inventory.STRAY: "a store has a replica that no row mentions",
     inventory.UNKNOWN: "a store has a pack of this drive that no row mentions",
     inventory.DOUBLE: "a store has a pack twice",
-    "staged_missing": "a staged block is not in the staging log",
+    "staged_missing": "a staged block is not in the staging log: put its file back if you can",
     "store_ahead": "a store has a journal that is newer than the database",
     "store_unreachable": "a store cannot be read now, so nothing is said of it",
     "pack_short": "a pack has fewer sound replicas than are promised",
@@ -100,10 +101,19 @@ def _staged(workshop: Workshop) -> Iterator[Finding]:
         for block, logged in page:
             # It may have been packed since the page was read: then it is not staged now.
             if not workshop.log.has(logged) and _is_staged(workshop, block):
-                yield Finding("staged_missing", f"block {block}, log {logged.log}", block)
+                yield _missing(block, logged)
         if not page:
-            return
+            break
         after = page[-1][0]
+    with workshop.db.read() as connection:
+        mislaid = lost.all_mislaid(connection)
+    for each in mislaid:
+        if each.is_lost:
+            yield _missing(each.no, each.logged)
+
+
+def _missing(block: int, logged: Logged) -> Finding:
+    return Finding("staged_missing", f"block {block}, log {logged.log}", block)
 
 
 def _is_staged(workshop: Workshop, block: int) -> bool:

@@ -65,7 +65,7 @@ class Flusher:
         `DiskFull`, `PackDamaged`, `DatabaseBusy`, `StoresAhead`; what could not be moved stays.
         """
         self.horizon.require()
-        self._pack_turn.wait(self._packing.has_work, self._pack_all)
+        self._pack_now()
         self._delivery_turn.wait(
             lambda: bool(self._delivery.waiting()),
             lambda: self._deliver(self._delivery.waiting(), progress),
@@ -74,7 +74,7 @@ class Flusher:
     def reach_quorum(self) -> None:
         """As `flush`, but further copies than a save waits for are left to the clock."""
         self.horizon.require()
-        self._pack_turn.wait(self._packing.has_work, self._pack_all)
+        self._pack_now()
         self._delivery_turn.wait(
             lambda: bool(self._delivery.owed()),
             lambda: self._deliver(self._delivery.owed()),
@@ -88,7 +88,7 @@ class Flusher:
         """
         self.horizon.require()
         if not self._in_stores:
-            self._pack_turn.wait(self._packing.has_work, self._pack_all)
+            self._pack_now()
         wanted, patience = self._delivery.waiting(), Patience(patience_s)
         total = sum(pack.size for pack in wanted)
         while left := self._still_waiting(wanted):
@@ -138,6 +138,11 @@ class Flusher:
         elif self._packing.is_full():
             self._offer(self._pack_turn, self._pack_full)
 
+    def _pack_now(self) -> None:
+        """Pack everything, as soon as no other process does."""
+        self._packing.find_again()
+        self._pack_turn.wait(self._packing.has_work, self._pack_all)
+
     def _pack_all(self) -> None:
         for _ in self._packing.packs(time.time_ns()):
             self._pack_turn.renew()
@@ -161,6 +166,7 @@ class Flusher:
             self._offer(self._delivery_turn, self._deliver_sound)
 
     def _sweep(self) -> None:
+        self._packing.find_again()
         self._packing.tidy()
         self._delivery.sweep()
         self._sweep_due = time.monotonic() + SWEEP_S

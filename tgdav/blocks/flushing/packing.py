@@ -2,7 +2,7 @@
 
 One process at a time does this (a lease). A crash on the way leaves staged what was
 staged: a block is unstaged in the transaction that says which pack has it. What the
-staging log has lost is lost: it is said of the block, and keeps nothing up.
+staging log has not is lost until it is back, and keeps nothing up meanwhile.
 """
 
 import logging
@@ -127,9 +127,9 @@ class Packing:
         try:
             read_log(self._workshop.log, block.logged, slab)
         except ReplicaMissing as error:
-            LOG.error("block %d is lost: %s", block.no, error)
+            LOG.error("block %d is lost until this is back: %s", block.no, error)
             free_no = self._workshop.spool.numbers.take()[0]
-            self._workshop.db.write(partial(lost.give_up, block=block.no, free_no=free_no))
+            self._workshop.db.write(partial(lost.mislay, block=block, free_no=free_no))
         else:
             pack.add(block.no, block.block_id, slab, block.size)
         finally:
@@ -145,6 +145,16 @@ class Packing:
         """Remove the files of the staging log that nothing needs. Raises `StoreError`."""
         if self._workshop.log:
             self._workshop.log.tidy(self._logs)
+
+    def find_again(self) -> None:
+        """Stage again what the staging log has again. Raises `StoreError`, `DatabaseBusy`."""
+        with self._workshop.db.read() as connection:
+            sought = lost.all_mislaid(connection)
+        log = self._workshop.log
+        found = [each for each in sought if not each.is_lost or (log and log.has(each.logged))]
+        if found:
+            staged = self._workshop.db.write(partial(lost.stage_again, found=found))
+            self._workshop.backlog.add(staged=staged)
 
     def _logs(self) -> set[int]:
         with self._workshop.db.read() as connection:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from tgdav.blocks.rows import index
-from tgdav.blocks.rows.tables import blocks, condemned, holds, staged, waste
+from tgdav.blocks.rows.tables import blocks, condemned, holds, mislaid, staged, waste
 from tgdav.db.prepared import Prepared
 
 _extents = table("extents", column("block"))
@@ -78,6 +78,7 @@ _GOING = select(blocks.c.no, blocks.c.pack, blocks.c.sealed_size).where(
 _REVIVE = delete(condemned).where(condemned.c.block.in_(_NUMBERS))
 _ANY = Prepared(select(condemned.c.block).limit(1))
 _UNSTAGE = delete(staged).where(staged.c.block.in_(_NUMBERS))
+_UNSEEK = delete(mislaid).where(mislaid.c.block.in_(_NUMBERS))
 _UNHOLD = delete(holds).where(holds.c.block.in_(_NUMBERS))
 _DROP = delete(blocks).where(blocks.c.no.in_(_NUMBERS))
 _WASTE_MORE = (
@@ -161,7 +162,7 @@ def collect(connection: Connection, numbers: Sequence[int]) -> Sum:
     if not going:
         return Sum(0, 0)
     gone = {"numbers": [row.no for row in going]}
-    for statement in (_UNSTAGE, _UNHOLD, _DROP):
+    for statement in (_UNSTAGE, _UNSEEK, _UNHOLD, _DROP):
         connection.execute(statement, gone)
     left: dict[int, int] = {}
     for _, pack, size in going:

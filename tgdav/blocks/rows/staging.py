@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, delete, func, insert, 
 from tgdav.blocks.form.draft import Draft, Logged, LoggedBlock, Pending, SealedBlock
 from tgdav.blocks.rows import condemned, holds, index
 from tgdav.blocks.rows.index import NewBlock
-from tgdav.blocks.rows.tables import blocks, staged
+from tgdav.blocks.rows.tables import blocks, mislaid, staged
 from tgdav.db.prepared import Prepared
 from tgdav.errors import Busy
 from tgdav.stores.base import Buffer
@@ -24,7 +24,7 @@ _SEALED = Prepared(
         staged.c.block == bindparam("of_block")
     )
 )
-_LOGS = select(staged.c.log).where(staged.c.log.is_not(None)).distinct()
+_LOGS = select(staged.c.log).where(staged.c.log.is_not(None)).union(select(mislaid.c.log))
 _LOGGED = (
     select(staged.c.block, staged.c.log, staged.c.log_offset, staged.c.sealed_size)
     .where(staged.c.log.is_not(None), staged.c.block > bindparam("after", type_=BigInteger))
@@ -133,7 +133,7 @@ def _where(inline: bytes, log: int | None, offset: int, size: int) -> bytes | Lo
 
 
 def logs(connection: Connection) -> set[int]:
-    """The numbers of the files in which staged blocks lie."""
+    """The numbers of the files in which staged blocks lie, or should."""
     return set(connection.scalars(_LOGS))
 
 

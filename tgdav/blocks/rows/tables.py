@@ -182,6 +182,17 @@ staged = Table(
     Index(None, "staged_ns", "block", "sealed_size"),
 )
 
+# Blocks that are lost because the staging log had not what `staged` said it has, and where
+# it should be: somebody may put that file back.
+mislaid = Table(
+    "mislaid",
+    metadata,
+    Column("block", ForeignKey("blocks.no"), primary_key=True, autoincrement=False),
+    Column("log", BigInteger, nullable=False),
+    Column("log_offset", BigInteger, nullable=False),
+    Column("sealed_size", Integer, nullable=False),
+)
+
 # How far the journal has been packed: one row, written with the first pack.
 packed = Table(
     "packed",
@@ -327,6 +338,7 @@ __all__ = [
     "jobs",
     "leases",
     "memberships",
+    "mislaid",
     "numbers",
     "packed",
     "packs",
