@@ -1,10 +1,12 @@
+import contextlib
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine.default import DefaultDialect
 
 from tgdav.db import Database
@@ -206,3 +208,71 @@ def test_a_commit_that_fails_leaves_nothing_in_the_way(db, monkeypatch):
             db.write(insert(1))
     assert db.write(insert(1)) == 1
     assert seen(db) == [1]
+
+
+def test_on_a_full_disk_each_write_is_told_what_became_of_it(small: Database):
+    """SQLite ends the whole transaction then, in the middle of it, and of all in the group."""
+
+    def save(n: int) -> Callable[[Connection], None]:
+        return lambda connection: insert_bytes(connection, n, 100 if n % 2 else 80_000)
+
+    told = told_together(small, {n: save(n) for n in range(16)})
+    kept = [n for n, error in told.items() if error is None]
+    assert bytes_of(small) == kept
+    assert {type(error) for error in told.values() if error} == {DiskFull}
+    assert len(kept) >= 8
+
+
+def test_a_write_that_hides_a_full_disk_takes_nobody_with_it(small: Database):
+    def hide(connection: Connection) -> None:
+        with contextlib.suppress(Exception):
+            insert_bytes(connection, 2, 1_000_000)
+
+    told = told_together(
+        small, {1: lambda c: insert_bytes(c, 1, 9), 2: hide, 3: lambda c: insert_bytes(c, 3, 9)}
+    )
+    assert bytes_of(small) == [1, 3]
+    assert [type(error) for error in told.values()] == [type(None), DatabaseError, type(None)]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Database]:
+    """A database with room for sixty pages more."""
+    database = Database.open(f"sqlite:///{tmp_path / 'drive.db'}")
+    database.write(lambda c: c.execute(text("CREATE TABLE kept (n INTEGER PRIMARY KEY, b BLOB)")))
+    pages = database.write(lambda c: c.scalar(text("PRAGMA page_count")))
+    database.write(lambda c: c.execute(text(f"PRAGMA max_page_count = {pages + 60}")))
+    yield database
+    database.close()
+
+
+def insert_bytes(connection: Connection, n: int, size: int) -> None:
+    connection.execute(text("INSERT INTO kept VALUES (:n, :b)"), {"n": n, "b": bytes(size)})
+
+
+def bytes_of(database: Database) -> list[int]:
+    with database.read() as connection:
+        return sorted(connection.scalars(text("SELECT n FROM kept")))
+
+
+def told_together(
+    database: Database, works: dict[int, Callable[[Connection], None]]
+) -> dict[int, Exception | None]:
+    """What each of the works was told, of one group, in this order."""
+    gate, told = threading.Event(), {}
+
+    def write(n: int) -> None:
+        try:
+            told[n] = database.write(works[n])
+        except Exception as error:
+            told[n] = error
+
+    threads = [threading.Thread(target=database.write, args=(lambda _: gate.wait(),))]
+    threads += [threading.Thread(target=write, args=(n,)) for n in works]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    gate.set()
+    for thread in threads:
+        thread.join()
+    return dict(sorted(told.items()))

@@ -28,6 +28,11 @@ def make_engine(url: str) -> Engine:
         raise DatabaseError(f"not a database address: {error}") from error
 
 
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """SQLite's own connection: what SQLAlchemy has no words for is said to it."""
+    return connection.connection.dbapi_connection  # type: ignore[return-value]
+
+
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
@@ -53,8 +58,7 @@ def _sqlite(url: URL) -> Engine:
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         if options.get("isolation_level") != "AUTOCOMMIT":
-            driver = connection.connection.dbapi_connection
-            assert driver is not None  # noqa: S101 - a connection that has just been made
+            driver = driver_of(connection)
             if driver.in_transaction:
                 driver.rollback()  # a commit that failed may leave its transaction open
             driver.cursor().execute(options.get("begin", "BEGIN"))

@@ -1,12 +1,13 @@
 """SQL that is said so often that saying it counts. Knows no table and no transaction."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, FromClause, Insert
 from sqlalchemy.sql import Executable
+
+from tgdav.db.engines import driver_of
 
 Values = Mapping[str, Any]
 
@@ -36,7 +37,7 @@ class Prepared:
         else:
             text, own, names, _ = self._text(connection, 1)
             parameters = _in_order(own, names, values)
-        return _driver(connection).execute(text, parameters).fetchall()
+        return driver_of(connection).execute(text, parameters).fetchall()
 
     def run(self, connection: Connection, values: Values) -> None:
         """Change something."""
@@ -49,7 +50,7 @@ class Prepared:
             return
         text, own, names, _ = self._text(connection, 1)
         parameters = [_in_order(own, names, values) for values in rows]
-        _driver(connection).executemany(text, parameters)
+        driver_of(connection).executemany(text, parameters)
 
     def _text(self, connection: Connection, count: int) -> "_Text":
         """The text with room for a list of `count`."""
@@ -88,10 +89,6 @@ def _columns(table: FromClause) -> list[str]:
     """The columns that a row brings itself."""
     given = getattr(table, "autoincrement_column", None)
     return [column.key for column in table.c if column is not given]
-
-
-def _driver(connection: Connection) -> sqlite3.Connection:
-    return connection.connection.dbapi_connection  # type: ignore[return-value]
 
 
 def _in_order(own: Sequence[Any], names: Sequence[str], values: Values) -> list[Any]:

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from sqlalchemy import Connection, Engine, exc
 
+from tgdav.db.engines import driver_of
 from tgdav.db.refusals import refusal, refusals
 
 
@@ -61,7 +62,7 @@ class Reader:
         if connection is None or connection.closed:
             connection = local.connection = self._engine.connect()
             self._open.add(connection)
-            local.driver = connection.connection.dbapi_connection
+            local.driver = driver_of(connection)
             local.is_inside = False
         if local.is_inside:
             return connection, True

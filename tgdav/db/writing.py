@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from tgdav.db.engines import driver_of
 from tgdav.db.refusals import Overtaken, refusals
-from tgdav.errors import DatabaseBusy
+from tgdav.errors import DatabaseBusy, DatabaseError
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -74,7 +75,7 @@ class GroupWriter:
         """Run the group without savepoints, which cost; with them if one raised."""
         try:
             with refusals(), connection.begin():
-                values = [work(connection) for work, _ in group]
+                values = [_run(connection, work) for work, _ in group]
         except BaseException as error:
             if len(group) > 1:
                 self._commit_apart(connection, group)
@@ -85,29 +86,48 @@ class GroupWriter:
             done.set_result(value)
 
     def _commit_apart(self, connection: Connection, group: list[_Waiting]) -> None:
+        """Run each in a savepoint of its own; each in a transaction if even that fails."""
         try:
             with refusals(), connection.begin():
                 outcomes = [_attempt(connection, work) for work, _ in group]
-        except BaseException as error:
-            for _, done in group:
-                done.set_exception(error)
+        except BaseException:
+            for waiting in group:
+                self._commit(connection, [waiting])
             return
         for (_, done), outcome in zip(group, outcomes, strict=True):
             outcome(done)
+
+
+def _run(connection: Connection, work: Work[T]) -> T:
+    value = work(connection)
+    _require_open(connection)
+    return value
 
 
 def _attempt(connection: Connection, work: Work[Any]) -> Callable[[Future[Any]], None]:
     """What to tell the one who waits, once the whole group is committed."""
     try:
         with refusals(), connection.begin_nested():
-            value = work(connection)
+            value = _run(connection, work)
     except Exception as error:
+        _require_open(connection)
         return functools.partial(_fail, error)
     return lambda done: done.set_result(value)
 
 
 def _fail(error: Exception, done: Future[Any]) -> None:
     done.set_exception(error)
+
+
+def _require_open(connection: Connection) -> None:
+    """Raise if SQLite has ended the transaction by itself.
+
+    A full disk or an unreadable one does that in the middle of a statement
+    (sqlite.org/lang_transaction.html): what came before in it is gone, and what would
+    follow were committed at once, statement by statement.
+    """
+    if not driver_of(connection).in_transaction:
+        raise DatabaseError("the database has given up a transaction")
 
 
 class SerializableWriter:
