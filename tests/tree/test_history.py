@@ -1,4 +1,5 @@
 import pytest
+from sqlalchemy import update
 
 from tests.blocks.room import content
 from tests.tree.drive import ADA, BOB
@@ -47,6 +48,20 @@ def test_a_file_copied_over_another_has_that_ones_past(drive):
     assert past(drive, "/b") == [b"two", b"three", b"one"]
     drive.move("/a", "/b")
     assert past(drive, "/b") == [b"two", b"three", b"one"]
+
+
+def test_what_comes_back_is_past_from_when_it_is_replaced_again(drive):
+    """A backup is put back, and a month later something else takes its place."""
+    drive.save("/doc", b"one")
+    drive.copy("/doc", "/backup")
+    drive.save("/doc", b"two")
+    drive.copy("/backup", "/doc")
+    assert past(drive, "/doc") == [b"one", b"two"]
+    drive.db.write(lambda c: c.execute(update(history).values(retired_ns=1)))
+    drive.save("/doc", b"three")
+    assert past(drive, "/doc") == [b"three", b"one", b"two"]
+    _, one, two = drive.tree.history.of(("doc",))
+    assert one.retired_ns > two.retired_ns == 1
 
 
 def test_a_past_follows_its_file(drive):

@@ -32,7 +32,12 @@ _RETIRE = Prepared(
         index_elements=["version"], set_={"retired_ns": _retire.excluded.retired_ns}
     )
 )
-_KEEP = Prepared(postgresql.insert(history).on_conflict_do_nothing())
+_keep_it = postgresql.insert(history)
+_KEEP = Prepared(
+    _keep_it.on_conflict_do_update(
+        index_elements=["node", "version"], set_={"retired_ns": _keep_it.excluded.retired_ns}
+    )
+)
 _HAND_DOWN = (
     postgresql.insert(history)
     .from_select(
@@ -40,7 +45,7 @@ _HAND_DOWN = (
         select(
             bindparam("new_node", type_=BigInteger),
             *(column for column in history.c if column is not history.c.node),
-        ).where(_OF_NODE),
+        ).where(_OF_NODE, history.c.version != bindparam("new_version", type_=BigInteger)),
     )
     .on_conflict_do_nothing()
 )
@@ -128,8 +133,12 @@ def supersede(connection: Connection, old: Node, at_ns: int) -> None:
 
 
 def hand_down(connection: Connection, over: Node, node: Node, at_ns: int) -> None:
-    """Let the file `node` have the past of the file whose place it takes."""
-    connection.execute(_HAND_DOWN, {"new_node": node.no, "of_node": over.no})
+    """Let the file `node` have the past of the file whose place it takes.
+
+    What it has itself is not past, even if that one had it before.
+    """
+    told = {"new_node": node.no, "of_node": over.no, "new_version": node.version}
+    connection.execute(_HAND_DOWN, told)
     connection.execute(_FORGET, {"of_node": over.no})
     _RETIRE.run(connection, {"version": over.version, "retired_ns": at_ns})
     if over.size and over.version != node.version:
