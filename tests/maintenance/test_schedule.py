@@ -10,7 +10,7 @@ import pytest
 from tests.blocks.room import content, until
 from tests.maintenance.ward import KIB, Ward
 from tgdav.db import Database
-from tgdav.errors import Busy, StoreError
+from tgdav.errors import Busy, StoreBusy, StoreError
 from tgdav.maintenance import turn
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.jobs import Plan, jobs
@@ -124,6 +124,34 @@ def test_trouble_is_written_down_and_keeps_no_other_job_from_running(
 def test_a_job_whose_turn_it_is_not_is_tried_again_soon(rig: Rig) -> None:
     rig.gateway(rig.job("a", error=Busy("gc is at it"))).run_due()
     assert rig.gateway(rig.job("a")).run_due() == ["a"]
+
+
+def test_a_busy_job_rests_and_keeps_no_other_from_running(rig: Rig) -> None:
+    seconds = [0.0]
+    table = (rig.job("a", error=StoreBusy("flood wait", 3000.0)), rig.job("b", 0))
+    schedule = rig.gateway(*table, uptime=lambda: seconds[0])
+    for seconds[0], ran in ((0, "ab"), (2990, "b"), (3010, "ab"), (3020, "b")):
+        schedule.run_due()
+        assert "".join(rig.ran) == ran
+        rig.ran.clear()
+    assert [ran.ended_ns is None for ran in last_runs(rig.db)] == [True, False]
+
+
+def test_a_job_that_is_busy_again_and_again_rests_longer_each_time(rig: Rig) -> None:
+    seconds = [0.0]
+    schedule = rig.gateway(rig.job("a", error=Busy("gc is at it", 0.0)), uptime=lambda: seconds[0])
+    for seconds[0] in range(1000):
+        schedule.run_due()
+    assert 5 <= len(rig.ran) <= 10
+
+
+def test_a_busy_job_that_is_asked_for_is_tried_at_once(rig: Rig) -> None:
+    schedule = rig.gateway(rig.job("a", error=StoreBusy("flood wait", 3000.0)))
+    schedule.run_due()
+    with pytest.raises(Busy):
+        asked(rig.db, "a", 0.1)
+    schedule.run_due()
+    assert rig.ran == ["a", "a"]
 
 
 def test_a_pause_holds_on_every_gateway_and_ends_by_itself_or_by_word(rig: Rig) -> None:

@@ -30,6 +30,10 @@ FIRST_S = 60.0
 """How long a process serves before it runs the first job."""
 ASKING_S = 0.25
 """How often somebody looks who waits for a job."""
+REST_S = 5.0
+"""How long a job that was busy rests; each further time in a row twice as long."""
+REST_MOST_S = 600.0
+"""Its bound, where whoever is busy asks for no more."""
 LISTEN_S = 1.0
 """How often a running job is asked whether it was paused."""
 
@@ -54,7 +58,7 @@ class Job(NamedTuple):
     """From the end of one run to the next."""
     run: Callable[[Course], Mapping[str, Any]]
     """Does it; returns plain facts. It works in steps of a `Course`, may be stopped at any
-    of them, and raises `Busy` to be tried again soon."""
+    of them, and raises `Busy` to be tried again later."""
 
 
 class Ran(NamedTuple):
@@ -72,6 +76,14 @@ class Ran(NamedTuple):
         return self.begun_ns == 0
 
 
+class _Rest(NamedTuple):
+    """A job was busy."""
+
+    until: float
+    """The uptime from which it is tried again."""
+    pause_s: float
+
+
 class Schedule:
     """The jobs of one process. `gateway` is a name that the process before had, too."""
 
@@ -87,6 +99,7 @@ class Schedule:
         first_s: float = FIRST_S,
         lease_s: float = LEASE_S,
         clock: Callable[[], int] = time.time_ns,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = db
         self._table = table
@@ -95,7 +108,9 @@ class Schedule:
         self._puts = Pace(messages_per_hour, HOUR_S) if messages_per_hour else None
         self._lease_s = lease_s
         self._clock = clock
-        self._first = time.monotonic() + first_s
+        self._uptime = uptime
+        self._first = uptime() + first_s
+        self._rests: dict[str, _Rest] = {}
         self._over = threading.Event()
         self._rounds = Rounds("maintenance", self._round, tick_s)
 
@@ -121,15 +136,27 @@ class Schedule:
         try:
             with turn(self._db, SCHEDULE, self._gateway, self._lease_s) as check:
                 for job in self._table:
-                    if is_due(job):
-                        self._run(job, check)
+                    if is_due(job) and self._try(job, check):
                         ran.append(job.name)
         except (Busy, Stopped):
             pass
         return ran
 
     def _round(self) -> None:
-        self.run_due(asked_only=time.monotonic() < self._first)
+        self.run_due(asked_only=self._uptime() < self._first)
+
+    def _try(self, job: Job, check: Callable[[], None]) -> bool:
+        """Run it; False if it was busy, and rests."""
+        try:
+            self._run(job, check)
+        except Busy as error:
+            before = self._rests.get(job.name)
+            pause_s = min(2 * before.pause_s, REST_MOST_S) if before else REST_S
+            until = self._uptime() + max(pause_s, error.retry_after_s)
+            self._rests[job.name] = _Rest(until, pause_s)
+            return False
+        self._rests.pop(job.name, None)
+        return True
 
     def _is_asked(self, job: Job) -> bool:
         ran = last_run(self._db, job.name)
@@ -137,8 +164,11 @@ class Schedule:
 
     def _is_due(self, job: Job) -> bool:
         ran = last_run(self._db, job.name)
-        if ran is None or ran.ended_ns is None:
+        if ran is None or ran.is_asked:
             return True
+        if ran.ended_ns is None:
+            rest = self._rests.get(job.name)
+            return rest is None or self._uptime() >= rest.until
         now = self._clock()
         # A clock that was set back shall not keep a job waiting for it.
         return ran.ended_ns > now or now - ran.ended_ns >= job.every_s * 1e9
