@@ -119,19 +119,22 @@ def test_a_store_out_of_reach_is_passed_over_and_nothing_is_held_against_it(ward
     assert set(ward.room.column(replicas.c.state)) == {"sound"}
 
 
-def test_a_replica_that_its_store_cannot_read_keeps_no_other_from_being_read(ward: Ward) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_its_store_cannot_read_keeps_no_other_from_being_read(ward: Ward, count: int) -> None:
     ward.fill()
-    store, bad = ward.room.store, ward.locators()[0]
+    ward.drive.save("/newest", content(30 * KIB, seed=99))
+    ward.room.vault.flush()
+    store, bad = ward.room.store, ward.by_pack()[:count]
     inner_read = store._inner.read
 
     def read(locator: str, offset: int, size: int) -> bytes:
-        if locator == bad:
+        if locator in bad:
             raise StoreError("a bad sector")
         return inner_read(locator, offset, size)
 
     store._inner.read = read
     found = ward.scrub()
-    assert (found.out_of_reach, found.replicas) == (1, ward.room.rows(replicas) - 1)
+    assert (found.out_of_reach, found.replicas) == (count, ward.room.rows(replicas) - count)
 
 
 # ---- dead blocks never poison

@@ -90,6 +90,29 @@ def test_a_file_cut_off_has_fewer_bytes_and_a_put_makes_it_whole(
         assert store.read(locator, 0, 1000) == content(1)
 
 
+def test_a_bad_sector_is_that_pack_s_and_no_other_s(
+    store: DirectoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The store is there, and so is the folder; only these bytes are not."""
+    locator = store.put(pack_id(1), b"12345", "")
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for name in ("pread", "preadv"):
+        monkeypatch.setattr(os, name, fail)
+    for read in (
+        lambda: store.read(locator, 0, 5),
+        lambda: store.read_into(locator, 0, memoryview(bytearray(5))),
+    ):
+        with pytest.raises(ReplicaMissing, match="cannot be read: Input/output error"):
+            read()
+    (folder / MARKER).unlink()
+    with pytest.raises(StoreError, match="is its disk mounted") as told:
+        store.read(locator, 0, 5)
+    assert not isinstance(told.value, ReplicaMissing)
+
+
 def test_what_others_put_in_the_folder_is_left_alone(store: DirectoryStore, folder: Path):
     locator = store.put(bytes.fromhex("ab01"), content(1), "")
     for name in ("lost+found/x", "ab/notes.txt", "ab/cd01.pack", "ab/._ab01.pack", "AB/AB02.pack"):

@@ -53,7 +53,8 @@ def scrub(
 ) -> Scrubbed:
     """Read all replicas that nobody has read whole for `older_than_s`.
 
-    A store out of reach is passed over. Raises `Stopped`, `DatabaseBusy`.
+    A store out of reach is passed over, and so is a replica alone that cannot be read.
+    Raises `Stopped`, `DatabaseBusy`.
     """
     return _Scrub(workshop, course or Course(), clock).run(older_than_s)
 
@@ -90,10 +91,11 @@ class _Scrub:
             digest = read_whole(self._workshop, self._course, unverified)
         except (PackDamaged, ReplicaMissing):
             self._note_bad(unverified)
-        except (StoreError, Busy):
+        except (StoreError, Busy) as error:
             self._unread.add(replica)
-            self._failures[replica.store] += 1
             self._found.out_of_reach += 1
+            if isinstance(error, Busy) or not self._answers(replica):
+                self._failures[replica.store] += 1
         else:
             # A clock that was set back must not have it read again in this run.
             at_ns = max(self._clock(), before_ns)
@@ -103,6 +105,14 @@ class _Scrub:
             self._failures[replica.store] = 0
             self._found.replicas += 1
             self._found.bytes += unverified.size
+
+    def _answers(self, replica: Replica) -> bool:
+        """The store is there, so it is this replica that cannot be read."""
+        try:
+            self._workshop.pool.store(replica.store).probe(replica.locator)
+        except (StoreError, Busy):
+            return False
+        return True
 
     def _note_bad(self, unverified: Unverified) -> None:
         """Unless it was flushed or replaced while it was read."""

@@ -6,6 +6,7 @@ another process has deleted.
 """
 
 import contextlib
+import errno
 import mmap
 import os
 import re
@@ -188,11 +189,20 @@ class DirectoryStore:
 
     @contextlib.contextmanager
     def _reaching(self, locator: Locator, stop: int) -> Iterator[int]:
-        """A descriptor of the pack, if its bytes go up to `stop`."""
+        """A descriptor of the pack, if its bytes go up to `stop`.
+
+        A bad sector inside is this pack's, as long as the store is there.
+        """
         with self._opened(locator) as (descriptor, kept):
             if stop > kept:
                 raise ReplicaMissing(f"{locator}: {stop} of {kept} bytes asked for")
-            yield descriptor
+            try:
+                yield descriptor
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                self._require_marker()
+                raise ReplicaMissing(f"{locator}: cannot be read: {error.strerror}") from error
 
     def _sink(self, pack_id: bytes, caption: str) -> PackSink:
         self._require_marker()
