@@ -152,7 +152,7 @@ class Replayed:
         self.properties.pop(over, None)
         handed = {each for of, each in self.history if of == over}
         self.history -= {(over, each) for each in handed}
-        self.history |= {(node, each) for each in handed}
+        self.history |= {(node, each) for each in handed if each != version}
         if row["version"] != version:
             self._keep(node, row["version"])
 
