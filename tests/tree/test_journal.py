@@ -2,11 +2,13 @@ import json
 import threading
 
 import pytest
+from sqlalchemy import delete, insert, text
 
 from tests.tree import replay
 from tests.tree.drive import ADA, BOB
 from tgdav.errors import AlreadyExists, Locked
 from tgdav.tree import journal
+from tgdav.tree.tables import nodes
 
 
 def changes(drive):
@@ -135,3 +137,45 @@ def test_no_change_overtakes_one_that_was_told_before(drive):
     drive.db.write(slow)
     thread.join()
     assert overtaken == [False]
+
+
+@pytest.fixture
+def crowd(drive):
+    """So many nodes that PostgreSQL looks nodes up by index, as in any drive that is used."""
+    number = 10**9
+    drive.mkdir("/crowd")
+    rows = [
+        {"no": number + n, "parent": drive.node("/crowd").no, "name": f"{n}", "owner": "ada"}
+        | {"version": None, "created_ns": 1, "modified_ns": 1}
+        for n in range(30_000)
+    ]
+    drive.db.write(lambda c: c.execute(insert(nodes), rows))
+    drive.db.write(lambda c: c.execute(text("ANALYZE nodes")))
+    yield
+    drive.db.write(lambda c: c.execute(delete(nodes).where(nodes.c.no >= number)))
+
+
+def test_a_copy_is_told_before_what_changed_its_source_meanwhile(drive, crowd, monkeypatch):
+    """The fixture replays: a copy is told as "all below", so what it was has to be so then."""
+    drive.mkdir("/from")
+    for name in "abc":
+        drive.save(f"/from/{name}", b"old")
+    append, reached, go_on = journal.append, threading.Event(), threading.Event()
+
+    def slow(connection, change, **options):
+        if change["did"] == "copy":
+            reached.set()
+            go_on.wait(20)
+        append(connection, change, **options)
+
+    monkeypatch.setattr(journal, "append", slow)
+    copying = threading.Thread(target=drive.copy, args=("/from", "/to"))
+    saving = threading.Thread(target=drive.save, args=("/from/a", b"new"))
+    copying.start()
+    assert reached.wait(20)
+    saving.start()
+    saving.join(0.5)
+    go_on.set()
+    copying.join()
+    saving.join()
+    assert (drive.read("/to/a"), drive.read("/from/a")) == (b"old", b"new")

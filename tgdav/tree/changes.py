@@ -177,6 +177,8 @@ def copy(
     A copy shares the versions, has properties of its own and no locks; locks on the
     place stay. Raises what `move` does, and `Busy` if `numbers` are too few.
     """
+    # The journal tells of no node below: whoever replays it copies what is there by then.
+    journal.take_turn(connection)
     way = _way(connection, source, target, overwrite=overwrite, deep=deep)
     if check:
         check(way.node)
@@ -197,7 +199,7 @@ def copy(
     told = journal.told(made, "parent", "name", "owner", "created_ns")
     told |= {"source": way.node.no, "deep": deep, "over": way.over_no}
     told |= {"trash": entry, "user": permit.user}
-    journal.append(connection, {"did": "copy", **told})
+    journal.append(connection, {"did": "copy", **told}, in_turn=True)
     return way.over is None
 
 

@@ -17,13 +17,13 @@ from sqlalchemy import (
     case,
     exc,
     exists,
-    func,
     insert,
     null,
     select,
+    text,
 )
 
-from tgdav.blocks.rows.tables import behind
+from tgdav.blocks.rows.tables import behind, drive
 from tgdav.db.prepared import Prepared
 from tgdav.errors import StoresAhead
 from tgdav.tree.nodes import Node
@@ -63,8 +63,8 @@ old versions are then old versions of "node". So is the version that a "save", "
 PAGE_BYTES = 8 << 20
 """About the most that one pack carries of the journal; the rest waits for the next."""
 
-_ADVISORY_LOCK = 7247
-_TAKE_TURN = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
+# The drive's one row is hardly ever written, and to read it nobody waits for this.
+_TAKE_TURN = text(f"LOCK TABLE {drive.name} IN SHARE ROW EXCLUSIVE MODE")
 # Whether anything may be changed is asked by the statement itself: it saves a round trip.
 _is_behind = exists().select_from(behind)
 _APPEND = Prepared(
@@ -85,18 +85,30 @@ def told(node: Node, *columns: str) -> dict[str, object]:
     return {"node": node.no, **{column: getattr(node, column) for column in columns}}
 
 
-def append(connection: Connection, change: Change) -> None:
+def take_turn(connection: Connection) -> None:
+    """Have all who append from now on wait for the end of this transaction.
+
+    As its first statement, all that it reads is what the journal tells up to its own change:
+    on PostgreSQL a lock is taken before the snapshot is, and what is serial to the database
+    need not be so in the order of commits (postgresql.org/docs: LOCK). SQLite has one writer.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_TAKE_TURN)
+
+
+def append(connection: Connection, change: Change, *, in_turn: bool = False) -> None:
     """Record the change as part of this transaction: as its last statement.
 
     From here to the commit no other process appends, so numbers are in the order of
     commits and a reader that has seen one will see none before it appear. As every change
     passes here, none happens that the stores are ahead of: raises `StoresAhead`.
+    `in_turn`: this transaction has taken its turn already.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_TAKE_TURN)
-    text = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
+    if not in_turn:
+        take_turn(connection)
+    line = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
     try:
-        _APPEND.run(connection, {"now_ns": time.time_ns(), "told": text})
+        _APPEND.run(connection, {"now_ns": time.time_ns(), "told": line})
     except (sqlite3.IntegrityError, exc.IntegrityError) as error:
         raise StoresAhead("the stores are ahead of the database; tgdav status says how") from error
 
