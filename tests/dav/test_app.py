@@ -1,7 +1,9 @@
 """The whole face in WsgiDAV's frame: who enters, what is refused before, what is told."""
 
 import base64
+import gc
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,6 +84,26 @@ def test_nobody_enters_without(stranger: Client, method: str) -> None:
 )
 def test_nobody_enters_with_anything_else(stranger: Client, header: str) -> None:
     assert "WWW-Authenticate" in dict(stranger.get("/", check=401, authorization=header).headers)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"HTTP_AUTHORIZATION": "Basic !!!!"},
+        {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(b"no colon").decode()},
+        {"HTTP_AUTHORIZATION": authorization(password="wrong")},
+    ],
+)
+def test_nothing_is_kept_of_who_does_not_enter(stranger: Client, fields: dict[str, str]) -> None:
+    def ask() -> weakref.ref[object]:
+        environ = stranger.environ("GET", "/") | fields
+        assert b"".join(map(bytes, stranger.app(environ, lambda *_: None))) == b"log in\n"
+        return weakref.ref(environ["wsgi.input"])
+
+    body = ask()
+    gc.collect()
+    assert body() is None
 
 
 def test_no_header_says_who_somebody_is(stranger: Client) -> None:

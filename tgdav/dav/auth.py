@@ -22,7 +22,6 @@ LOGINS = "tgdav.logins"
 """Where WsgiDAV's configuration holds our `Logins`: it makes its parts by class."""
 
 CHALLENGE = ("WWW-Authenticate", 'Basic realm="tgdav", charset="UTF-8"')
-UNKNOWN = HttpError(401, "log in", headers=(CHALLENGE,))
 
 
 class DomainController(BaseDomainController):  # type: ignore[misc]
@@ -63,14 +62,14 @@ class Authenticator(HTTPAuthenticator):  # type: ignore[misc]
     ) -> Iterable[Piece]:
         name, password = credentials(environ["HTTP_AUTHORIZATION"])
         if not self.domain_controller.basic_auth_user("tgdav", name, password, environ):
-            raise UNKNOWN
+            raise _unknown()
         answer: Iterable[Piece] = self.next_app(environ, start_response)
         return answer
 
     def send_basic_auth_response(
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[Piece]:
-        raise UNKNOWN
+        raise _unknown()
 
 
 def credentials(header: str) -> tuple[str, str]:
@@ -79,8 +78,13 @@ def credentials(header: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
     except (binascii.Error, ValueError) as error:
-        raise UNKNOWN from error
+        raise _unknown() from error
     name, colon, password = text.partition(":")
     if not colon:
-        raise UNKNOWN
+        raise _unknown()
     return name, password
+
+
+def _unknown() -> HttpError:
+    """A new one each time: an error holds on to every frame that it was raised through."""
+    return HttpError(401, "log in", headers=(CHALLENGE,))
