@@ -144,7 +144,7 @@ def test_little_is_drained(line: Line, length: int) -> None:
     line.client.sendall(b"x" * length + b"next")
     body = line.known(length)
     assert body.can_drain
-    assert body.drain()
+    assert body.drain(1)
     assert line.wire.receive(10, 1) == b"next"
 
 
@@ -152,9 +152,23 @@ def test_much_is_not_drained(line: Line) -> None:
     assert not line.known(DRAINED + 1).can_drain
 
 
-def test_drain_gives_up(line: Line) -> None:
-    body = line.known(100)
-    assert not body.drain()
+@pytest.mark.parametrize("sent", [b"", b"x"])
+def test_drain_gives_up(line: Line, sent: bytes) -> None:
+    is_over = threading.Event()
+
+    def trickle() -> None:
+        while not is_over.wait(0.02):
+            line.client.sendall(sent)
+
+    client = threading.Thread(target=trickle)
+    client.start()
+    try:
+        began = time.monotonic()
+        assert not KnownBody(line.wire, BodyLimits(), DRAINED).drain(0.2)
+        assert time.monotonic() - began < 3
+    finally:
+        is_over.set()
+        client.join()
 
 
 def test_chunks_are_joined(line: Line) -> None:

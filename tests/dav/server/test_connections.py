@@ -169,6 +169,19 @@ def test_little_unread_does_not_end_the_connection(peer: Peer) -> None:
         assert (answer.status, answer.closes) == (401, False)
 
 
+def test_a_little_that_nobody_reads_is_not_waited_for_long(application: Application) -> None:
+    refused = f"PUT /refuse HTTP/1.1\r\n{HOST}Content-Length: 65536\r\n\r\n"
+    with running(application, threads=4) as server, Peer(server) as honest:
+        silent = [Peer(server, f"127.0.0.{2 + n % 2}").send(refused) for n in range(4)]
+        assert [each.answer().status for each in silent] == [401] * 4
+        began = time.monotonic()
+        assert honest.ask("GET").status == 200
+        assert time.monotonic() - began < 3
+        for each in silent:
+            assert each.is_closed()
+            each.socket.close()
+
+
 @pytest.mark.parametrize(
     "framing", ["Content-Length: 65537", "Transfer-Encoding: chunked"], ids=["much", "chunked"]
 )

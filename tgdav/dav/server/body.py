@@ -62,17 +62,7 @@ class Body(ABC):
         The first call asks a client for the body that waits for "100 Continue". Raises
         `BodyIncomplete`.
         """
-        allowed = self._allowed(max(size, 0))
-        if not allowed:
-            return b""
-        started_s = self._begin()
-        try:
-            data = self._wire.receive(allowed, self._limits.wait_s)
-        except OSError as error:
-            raise self._broken("the body stopped coming") from error
-        self._count(len(data), started_s)
-        self._took(len(data))
-        return data
+        return self._read(size, self._limits.wait_s)
 
     def readinto(self, space: memoryview) -> int:
         """As `read`, into `space`; the number of bytes, 0 at the end and only there."""
@@ -95,14 +85,28 @@ class Body(ABC):
             return False
         return self.left == 0 or (self.left <= DRAINED and not self._is_held_back)
 
-    def drain(self) -> bool:
-        """Take what nobody read; False when it does not come."""
+    def drain(self, within_s: float) -> bool:
+        """Take what nobody read; False when not all of it comes in time."""
+        deadline = time.monotonic() + within_s
         try:
-            while self.left:
-                self.read(DRAINED)
+            while self.left and (left_s := deadline - time.monotonic()) > 0:
+                self._read(DRAINED, left_s)
         except BodyIncomplete:
             return False
-        return True
+        return self.left == 0
+
+    def _read(self, size: int, wait_s: float) -> bytes:
+        allowed = self._allowed(max(size, 0))
+        if not allowed:
+            return b""
+        started_s = self._begin()
+        try:
+            data = self._wire.receive(allowed, wait_s)
+        except OSError as error:
+            raise self._broken("the body stopped coming") from error
+        self._count(len(data), started_s)
+        self._took(len(data))
+        return data
 
     def _begin(self) -> float:
         """Ask a client that holds its body back for it; the time at which we ask."""

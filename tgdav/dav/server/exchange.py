@@ -66,7 +66,7 @@ class Exchange:
         except Exception as error:
             self._give_up(error)
             return False
-        return self._stays and self.body.drain()
+        return self._stays and self.body.drain(self._options.linger_s)
 
     def keep_waiting(self) -> None:
         """Tell a client that its request is still being worked on (RFC 9110, 15.2.1).
