@@ -1,9 +1,15 @@
 """PROPFIND as clients send it: bodies of recorded requests, answers as they need them."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.dav.client import Client
 from tests.dav.multistatus import D, responses
-from tgdav.dav import propfind
+from tgdav.dav import multistatus, propfind
+from tgdav.tree import properties
+from tgdav.tree.permit import Permit
+from tgdav.tree.tree import Tree
 
 ALLPROP = b'<D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>'
 
@@ -179,8 +185,16 @@ def test_a_coded_body_is_refused(tree_of_three):
     tree_of_three.propfind("/d", b"x", content_encoding="gzip", check=415)
 
 
-def test_many_names_are_refused(tree_of_three):
-    body = named(*(f"D:{'n' * 200}{i}" for i in range(60)))
+@pytest.mark.parametrize(
+    "body",
+    [
+        named(*(f"D:{'n' * 200}{i}" for i in range(60))),
+        named("x:v", namespaces=f"xmlns:x='{'&amp;' * 2000}'"),
+        named("x:v", namespaces=f"xmlns:x='{'Ж' * 5000}'"),
+    ],
+    ids=["many", "longer when they are quoted", "longer when they are encoded"],
+)
+def test_names_that_make_long_answers_are_refused(tree_of_three, body):
     tree_of_three.propfind("/d", body, check=413)
 
 
@@ -207,26 +221,75 @@ def test_hrefs_keep_parentheses_and_write_large_letters(client):
     assert responses(client.propfind("/x(1) ü.txt"))[0].href == "/x(1)%20%C3%BC.txt"
 
 
-def test_more_than_a_page_is_streamed_in_order(client, monkeypatch):
+def test_more_than_a_page_comes_in_order(client, monkeypatch):
     monkeypatch.setattr(propfind, "PAGE", 3)
     client.mkcol("/many")
     for number in range(7):
         client.put(f"/many/{number}", b"x")
-    answer = client.propfind("/many", depth="1")
-    assert answer.header("Content-Length") is None
-    hrefs = [one.href for one in responses(answer)]
+    hrefs = [one.href for one in responses(client.propfind("/many", depth="1"))]
     assert hrefs == ["/many/", *(f"/many/{number}" for number in range(7))]
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_what_fits_in_a_page_carries_its_length(client, monkeypatch, count):
-    monkeypatch.setattr(propfind, "PAGE", 3)
-    client.mkcol("/few")
-    for number in range(count):
-        client.put(f"/few/{number}", b"x")
-    answer = client.propfind("/few", depth="1")
-    assert (answer.header("Content-Length") is not None) is (count < 3)
-    assert len(responses(answer)) == count + 1
+def pieces(client: Client, path: str, body: bytes = b"") -> Iterator[bytes]:
+    environ = client.environ("PROPFIND", path, body, headers={"depth": "1"})
+    return iter(client.app(environ, lambda *_: None))
+
+
+def test_what_is_longer_than_a_piece_is_streamed(client, monkeypatch):
+    client.mkcol("/d")
+    for number in range(9):
+        client.put(f"/d/{number}", b"x")
+    whole = client.propfind("/d", depth="1")
+    assert whole.header("Content-Length") is not None
+    monkeypatch.setattr(multistatus, "PIECE", 1000)
+    streamed = client.propfind("/d", depth="1")
+    assert streamed.header("Content-Length") is None
+    assert streamed.body == whole.body
+    sizes = [len(piece) for piece in pieces(client, "/d")]
+    assert len(sizes) > 3
+    assert max(sizes) < 2000
+
+
+class TestLargeProperties:
+    """A megabyte on each of a few files, which a page of nodes would hold at once."""
+
+    COUNT = 12
+
+    @pytest.fixture
+    def large(self, client: Client, tree: Tree) -> Client:
+        client.mkcol("/d")
+        client.put("/d/0")
+        values = {f"{{u}}{n}": f"<v xmlns='u'>{'v' * 64000}</v>" for n in range(16)}
+        tree.properties.change(("d", "0"), Permit("ann"), values, ())
+        for number in range(1, self.COUNT):
+            client.copy("/d/0", f"/d/{number}")
+        return client
+
+    @pytest.fixture
+    def read(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many bytes of values were read at once."""
+        read, of = [], tree.properties.of
+
+        def noted(nodes: list[int]) -> dict[int, dict[str, str]]:
+            found = of(nodes)
+            read.append(sum(len(value) for each in found.values() for value in each.values()))
+            return found
+
+        monkeypatch.setattr(tree.properties, "of", noted)
+        return read
+
+    def test_no_more_is_held_than_one_node_may_have(self, large: Client, read: list[int]) -> None:
+        sizes = [len(piece) for piece in pieces(large, "/d")]
+        assert sum(sizes) > self.COUNT * 1024000
+        assert max(sizes) < multistatus.PIECE + properties.NODE_LIMIT
+        assert sum(read) == self.COUNT * 16 * len(f"<v xmlns='u'>{'v' * 64000}</v>")
+        assert max(read) <= properties.NODE_LIMIT
+
+    def test_nothing_is_read_before_it_is_sent(self, large: Client, read: list[int]) -> None:
+        begun = pieces(large, "/d")
+        next(begun)
+        assert sum(read) <= 2 * properties.NODE_LIMIT
+        assert len(b"".join(begun)) > (self.COUNT - 2) * 1024000
 
 
 def test_the_root_has_no_name(client):

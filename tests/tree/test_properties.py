@@ -187,6 +187,28 @@ def test_more_nodes_can_be_asked_about_than_a_statement_takes(properties):
     assert properties.of([*range(100, 40_000), 11]) == {11: TWO}
 
 
+def test_each_node_is_told_of_in_its_turn(properties, monkeypatch):
+    for n, path in enumerate([A, B, ("a", "c")]):
+        properties.change(path, ADA, {f"{{}}{n}{i}": "x" * 10 for i in range(4)}, ())
+    asked, of = [], properties.of
+    monkeypatch.setattr(properties, "of", lambda nodes: asked.append(nodes) or of(nodes))
+    nodes = [13, 99, 11, ROOT, 12]
+    each = [of([no]).get(no, {}) for no in nodes]
+    assert list(properties.of_each(nodes)) == each
+    assert asked == [nodes], "what is little is asked for at once"
+    asked.clear()
+    monkeypatch.setattr(module, "NODE_LIMIT", 60)
+    told = properties.of_each(nodes)
+    assert next(told) == each[0]
+    assert asked == [[13]]
+    assert list(told) == each[1:]
+    assert asked == [[no] for no in nodes]
+    asked.clear()
+    assert list(properties.of_each([99, ROOT])) == [{}, {}]
+    assert asked == [], "there is nothing to ask for"
+    assert list(properties.of_each([])) == []
+
+
 def test_two_who_set_different_properties_lose_none(db, properties):
     def put(n):
         properties.change(A, ADA, {f"{{urn:x}}p{n}": f"<p>{n}</p>"}, ())

@@ -6,6 +6,7 @@ of any length are written piece by piece, so nothing here holds more than one.
 
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
+from itertools import chain
 
 from tgdav.dav.messages import Reply
 
@@ -13,15 +14,21 @@ OPENING = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:"
 CLOSING = "</D:multistatus>\n"
 XML_TYPE = ("Content-Type", "application/xml; charset=utf-8")
 
+PIECE = 256 << 10
+"""Characters that are joined; a piece has at most one response more."""
+
 
 def reply(responses: Iterable[str]) -> Reply:
-    """All of it at once, so that the answer carries its length."""
-    return Reply(207, [XML_TYPE], ["".join((OPENING, *responses, CLOSING)).encode()])
+    """With its length when one piece holds it all, else a stream.
 
-
-def stream(pieces: Iterator[str]) -> Reply:
-    """One piece after the other, each asked for when the last one is sent."""
-    return Reply(207, [XML_TYPE], _encoded(pieces))
+    Responses are taken as they are sent, but for those of the first piece: what fails
+    there fails here.
+    """
+    pieces = _pieces(chain((OPENING,), responses, (CLOSING,)))
+    first = next(pieces)
+    if len(first) < PIECE:
+        return Reply(207, [XML_TYPE], [first])
+    return Reply(207, [XML_TYPE], chain((first,), pieces))
 
 
 def response(href: str, propstats: str) -> str:
@@ -40,8 +47,15 @@ def propstat(elements: str, status: int, condition: str = "") -> str:
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
 
-def _encoded(pieces: Iterator[str]) -> Iterator[bytes]:
-    yield OPENING.encode()
-    for piece in pieces:
-        yield piece.encode()
-    yield CLOSING.encode()
+def _pieces(texts: Iterable[str]) -> Iterator[bytes]:
+    """Each but the last has `PIECE` bytes at least."""
+    held: list[str] = []
+    size = 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size >= PIECE:
+            yield "".join(held).encode()
+            held.clear()
+            size = 0
+    yield "".join(held).encode()

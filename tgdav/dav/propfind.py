@@ -1,13 +1,14 @@
 """PROPFIND (RFC 4918, 9.1) of a node, or of a directory and what it holds.
 
 Answers are text made straight from nodes, page by page, so a directory of any size
-costs one page of memory. Dead properties cost one query a page, where there are any.
+costs one page of nodes, and of dead properties what one node may have. Where there are
+any, those cost a query or two a page.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, repeat
 
 from tgdav.dav import conditions, lookup, multistatus, urls, xml
 from tgdav.dav.depth import Depth
@@ -18,7 +19,7 @@ from tgdav.tree.nodes import Node
 
 PAGE = 1000
 NAMES_LIMIT = 8 << 10
-"""Characters of all names asked for: each may come back once for every child."""
+"""Bytes of all names asked for, as an answer has them: once for every child."""
 
 _is_plain = re.compile(r"[A-Za-z0-9._~()-]*").fullmatch
 
@@ -72,8 +73,8 @@ def parse(root: xml.Element | None, *, brief: bool = False) -> Asked:
 def _names(element: xml.Element | None) -> tuple[tuple[Live, ...], tuple[str, ...]]:
     """What is asked for by name: the live properties, and the names of the others."""
     names = dict.fromkeys(child.tag for child in element or ())
-    if sum(map(len, names)) > NAMES_LIMIT:
-        raise HttpError(413, f"names have at most {NAMES_LIMIT} characters in sum")
+    if sum(len(xml.empty_element(name).encode()) for name in names) > NAMES_LIMIT:
+        raise HttpError(413, f"names have at most {NAMES_LIMIT} bytes in sum")
     return (
         tuple(LIVE[name] for name in names if name in LIVE),
         tuple(name for name in names if name not in LIVE),
@@ -98,19 +99,17 @@ class Listing:
         self._href = request.href(request.path, is_directory=node.is_directory)
 
     def reply(self) -> Reply:
-        """Whole when one page holds it all; a stream of pages otherwise."""
-        if not self._deep:
-            return multistatus.reply(self._responses([self._node]))
-        page = lookup.children(self._view.request, self._node, limit=PAGE)
-        first = chain(self._responses([self._node]), self._responses(page))
-        if len(page) < PAGE:
-            return multistatus.reply(first)
-        return multistatus.stream(chain(["".join(first)], self._pages_after(page[-1].name)))
+        return multistatus.reply(chain.from_iterable(map(self._responses, self._pages())))
 
-    def _pages_after(self, name: str) -> Iterator[str]:
-        while page := lookup.children(self._view.request, self._node, name, PAGE):
-            yield "".join(self._responses(page))
-            name = page[-1].name
+    def _pages(self) -> Iterator[Sequence[Node]]:
+        yield [self._node]
+        after: str | None = None
+        while self._deep:
+            page = lookup.children(self._view.request, self._node, after, PAGE)
+            yield page
+            if len(page) < PAGE:
+                return
+            after = page[-1].name
 
     def _with_locks(self, asked: Asked) -> Asked:
         """Everything includes locks where there are some: Explorer looks for them."""
@@ -119,22 +118,19 @@ class Listing:
         return replace(asked, live=tuple(dict.fromkeys((*asked.live, LOCK_DISCOVERY))))
 
     def _responses(self, nodes: Sequence[Node]) -> Iterator[str]:
-        dead = self._dead_of(nodes)
-        for node in nodes:
+        for node, dead in zip(nodes, self._dead_of(nodes), strict=False):
             href = self._href if node is self._node else self._href_of(node)
-            yield multistatus.response(href, self._propstats(node, dead.get(node.no, {})))
+            yield multistatus.response(href, self._propstats(node, dead))
 
     def _href_of(self, child: Node) -> str:
         name = child.name if _is_plain(child.name) else urls.quoted(child.name)
         return f"{self._href}{name}/" if child.version is None else self._href + name
 
-    def _dead_of(self, nodes: Sequence[Node]) -> Mapping[int, Mapping[str, str]]:
-        if not (self._asked.dead or self._asked.every_dead):
-            return {}
+    def _dead_of(self, nodes: Sequence[Node]) -> Iterable[Mapping[str, str]]:
         properties = self._tree.properties
-        if not properties.any_below(self._node):
-            return {}
-        return properties.of([node.no for node in nodes])
+        if not (self._asked.dead or self._asked.every_dead) or not properties.any_below(self._node):
+            return repeat({})
+        return properties.of_each([node.no for node in nodes])
 
     def _propstats(self, node: Node, dead: Mapping[str, str]) -> str:
         asked = self._asked

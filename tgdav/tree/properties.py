@@ -4,7 +4,7 @@ They belong to the node, so a move leaves them alone and a copy is one statement
 A value is the property's whole element as XML; it is never looked into.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
+    func,
     insert,
     select,
 )
@@ -40,7 +41,11 @@ PAGE = 1000
 """Nodes asked about in one statement; SQLite takes 32,766 parameters."""
 
 _NODE = properties.c.node == bindparam("of_node", type_=BigInteger)
-_OF = select(properties).where(properties.c.node.in_(bindparam("of_nodes", expanding=True)))
+_AMONG = properties.c.node.in_(bindparam("of_nodes", expanding=True))
+_OF = select(properties).where(_AMONG)
+_SIZE = select(func.sum(func.length(properties.c.name) + func.length(properties.c.value))).where(
+    _AMONG
+)
 _ANY = select(properties.c.node).limit(1)
 _REMOVE = delete(properties).where(_NODE, properties.c.name.in_(bindparam("names", expanding=True)))
 _SET = insert(properties)
@@ -61,6 +66,29 @@ class Properties:
                 for row in connection.execute(_OF, {"of_nodes": nodes[start : start + PAGE]}):
                     found.setdefault(row.node, {})[row.name] = row.value
         return found
+
+    def of_each(self, nodes: Sequence[int]) -> Iterator[Mapping[str, str]]:
+        """As `of`, of each of these nodes in their order, read as it is asked for.
+
+        What is held at once has no more characters than one node may have bytes.
+        """
+        size = self._size(nodes) if len(nodes) > 1 else NODE_LIMIT
+        if size > NODE_LIMIT:
+            step = max(1, len(nodes) * NODE_LIMIT // (2 * size))
+            for start in range(0, len(nodes), step):
+                yield from self.of_each(nodes[start : start + step])
+            return
+        found = self.of(nodes) if size else {}
+        for no in nodes:
+            yield found.get(no, {})
+
+    def _size(self, nodes: Sequence[int]) -> int:
+        """Characters of all names and values of these nodes together."""
+        with self._db.read() as connection:
+            return sum(
+                int(connection.scalar(_SIZE, {"of_nodes": nodes[start : start + PAGE]}) or 0)
+                for start in range(0, len(nodes), PAGE)
+            )
 
     def any_below(self, node: Node) -> bool:
         """False only when no node below has a property.
