@@ -1,16 +1,15 @@
-"""Is this password right: asked at every request, computed once in ten minutes.
+"""Is this password right: asked at every request, computed once.
 
 What was verified is remembered under a keyed digest, together with the password hash
 that it fitted, so that a new password, a removed user, count from the next request on.
-Keeps no password. Knows no HTTP.
+As long as the hash is the user's it stays: what would have to be tried again would stand
+behind the wrong tries of its neighbours. Keeps no password. Knows no HTTP.
 """
 
 import hashlib
 import logging
 import secrets
 import threading
-import time
-from collections.abc import Callable
 from urllib.parse import quote
 
 from tgdav.dav.throttle import Throttle
@@ -18,22 +17,18 @@ from tgdav.tree.users import User, Users
 
 _log = logging.getLogger(__name__)
 
-REMEMBERED_S = 600.0
 REMEMBERED = 10_000
 LANES = 64
 
 
 class Logins:
-    """Any thread may ask; `clock` is monotonic."""
+    """Any thread may ask."""
 
-    def __init__(
-        self, users: Users, throttle: Throttle, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, users: Users, throttle: Throttle) -> None:
         self._users = users
         self._throttle = throttle
-        self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._verified: dict[bytes, tuple[str, float]] = {}
+        self._verified: dict[bytes, str] = {}
         self._remembering = threading.Lock()
         # Guesses that one address sends side by side are counted one after the other, and
         # its first requests with a right password cost one computation, not one each.
@@ -71,12 +66,11 @@ class Logins:
         return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
 
     def _knows(self, guess: bytes, user: User) -> bool:
-        password_hash, until_s = self._verified.get(guess, ("", 0.0))
-        return password_hash == user.password_hash and self._clock() < until_s
+        return self._verified.get(guess) == user.password_hash
 
     def _remember(self, guess: bytes, user: User) -> None:
         with self._remembering:
             self._verified.pop(guess, None)
-            self._verified[guess] = (user.password_hash, self._clock() + REMEMBERED_S)
+            self._verified[guess] = user.password_hash
             if len(self._verified) > REMEMBERED:
                 del self._verified[next(iter(self._verified))]
