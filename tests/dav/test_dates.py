@@ -26,6 +26,7 @@ def test_what_is_written_is_read_back(second):
 
 def test_another_zone_is_understood():
     assert read_http_date("Sat, 03 Feb 2018 05:05:06 +0100") == FEBRUARY_NS
+    assert read_http_date("Fri, 02 Feb 2018 04:06:06 -2359") == FEBRUARY_NS
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,9 @@ def test_another_zone_is_understood():
         "Fri, 31 Dec 2300 23:59:59 GMT",
         "Sat, 31 Feb 2018 04:05:06 GMT",
         "Sat, 03 Feb 2018 25:05:06 GMT",
+        "Sat, 03 Feb 2018 04:05:06 +99999999999999",
+        "Sat, 03 Feb 2018 04:05:06 -99999999999999",
+        "Sat, 03 Feb 2018 04:05:06 +2400",
         "\xff\xfe",
     ],
 )

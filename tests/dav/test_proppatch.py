@@ -173,7 +173,15 @@ def test_times_of_rclone_and_others(client, file, element):
     assert D + "lastmodified" not in told
 
 
-@pytest.mark.parametrize("time", [b"garbage", b"Fri, 31 Dec 99999 23:59:59 GMT", b""])
+@pytest.mark.parametrize(
+    "time",
+    [
+        b"garbage",
+        b"Fri, 31 Dec 99999 23:59:59 GMT",
+        b"Mon, 01 Jan 2024 00:00:00 +99999999999999",
+        b"",
+    ],
+)
 def test_a_time_that_is_none(client, file, time):
     before = everything(client, file).values(200)
     one = fates(

@@ -36,10 +36,11 @@ def read_http_date(text: str) -> int | None:
         fields = parsedate_tz(text)
         if fields is None or fields[0] not in YEARS:
             return None
+        zone_s = fields[9] or 0
         moment = datetime(*fields[:6], tzinfo=UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return (int(moment.timestamp()) - (fields[9] or 0)) * SECOND
+    return (int(moment.timestamp()) - zone_s) * SECOND if abs(zone_s) < DAY_S else None
 
 
 def read_unix_time(text: str) -> int | None:
