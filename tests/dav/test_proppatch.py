@@ -72,11 +72,15 @@ def test_directories_keep_properties_too_also_below_a_listing(client):
         b'<v xmlns="{"/>',
         b'<x:\xd0\xb8\xd0\xbc\xd1\x8f xmlns:x="u"/>',
         b'<v xmlns="http://example.org/#%20 ;?"/>',
+        b"<xml:v/>",
     ],
 )
 def test_awkward_names(client, file, name):
     (asked,) = fates(client, file, setting(name)).names(200)
     assert asked in everything(client, file).names(200)
+    names_only = b'<D:propfind xmlns:D="DAV:"><D:propname/></D:propfind>'
+    (one,) = responses(client.propfind(file, names_only))
+    assert asked in one.names(200)
 
 
 def test_a_value_may_be_xml(client, file):

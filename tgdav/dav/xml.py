@@ -19,7 +19,8 @@ BODY_LIMIT = 64 << 10
 DEPTH_LIMIT = 100
 ELEMENT_LIMIT = 500
 
-XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+XML = "{http://www.w3.org/XML/1998/namespace}"
+XML_LANG = XML + "lang"
 
 register_namespace("D", "DAV:")
 
@@ -59,6 +60,8 @@ def empty_element(name: str) -> str:
     namespace, _, local = name.rpartition("}")
     if namespace == "{DAV:":
         return f"<D:{local}/>"
+    if namespace == XML[:-1]:  # no other prefix, and no default, may be declared to be it
+        return f"<xml:{local}/>"
     return f"<{local} xmlns={quoteattr(namespace[1:])}/>" if namespace else f"<{local}/>"
 
 
