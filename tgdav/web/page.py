@@ -35,7 +35,7 @@ _HEAD = (
 <table><thead><tr><th>Name</th><th>Size</th><th>Changed (UTC)</th></tr></thead><tbody>
 """
 )
-_UP = '<tr><td><a href="../">../</a></td><td></td><td></td></tr>\n'
+_UP = '<tr><td><a href="{up}">../</a></td><td></td><td></td></tr>\n'
 _FOOT = """</tbody></table>
 <p>This folder is part of a network drive: map {href} as a WebDAV drive to write to it.</p>
 </body></html>
@@ -58,7 +58,7 @@ def page(href: str, title: str, is_root: bool, nodes: Iterable[Node]) -> Iterato
 
     `title` is the path as a person reads it. Pieces are UTF-8, about 64 KiB each.
     """
-    lines = [_HEAD.format(title=html.escape(title)), "" if is_root else _UP]
+    lines = [_HEAD.format(title=html.escape(title)), "" if is_root else _up(href)]
     for number, node in enumerate(nodes, 1):
         lines.append(_row(href, node))
         if number % 500 == 0:
@@ -66,6 +66,11 @@ def page(href: str, title: str, is_root: bool, nodes: Iterable[Node]) -> Iterato
             lines.clear()
     lines.append(_FOOT.format(href=html.escape(href)))
     yield "".join(lines).encode("utf-8")
+
+
+def _up(href: str) -> str:
+    # The whole path: "../" leads too far from a URL without its last slash.
+    return _UP.format(up=html.escape(href[: href.rindex("/", 0, -1) + 1]))
 
 
 def _row(href: str, node: Node) -> str:
