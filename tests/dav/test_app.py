@@ -59,6 +59,12 @@ def test_who_knows_the_password_enters(whole: Client) -> None:
     whole.options("*")
 
 
+def test_no_query_keeps_who_knows_it_out(whole: Client) -> None:
+    whole.defaults["QUERY_STRING"] = "next=/logout"
+    whole.put("/f", b"x", check=201)
+    assert whole.get("/f").body == b"x"
+
+
 @pytest.mark.parametrize("method", READING + CHANGING)
 def test_nobody_enters_without(stranger: Client, method: str) -> None:
     for path in ("/", "/missing"):

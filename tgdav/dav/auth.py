@@ -57,6 +57,12 @@ class DomainController(BaseDomainController):  # type: ignore[misc]
 class Authenticator(HTTPAuthenticator):  # type: ignore[misc]
     """Raises `HttpError` 401 and 429 for `Errors` to answer."""
 
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[Piece]:
+        # WsgiDAV takes no password with a query that holds "logout"; no verb has a query.
+        environ["QUERY_STRING"] = ""
+        answer: Iterable[Piece] = super().__call__(environ, start_response)
+        return answer
+
     def handle_basic_auth_request(
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[Piece]:
