@@ -1,5 +1,6 @@
 """Copies come back by themselves, from whatever is sound, wherever a run is cut off."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from tgdav.blocks.rows.tables import packs, replicas
 from tgdav.db import Database, Work
 from tgdav.errors import Busy, StoreBusy, StoreError
 from tgdav.maintenance.course import Course
+from tgdav.maintenance.tidying import tidy
 from tgdav.maintenance.turn import STORES, turn
 from tgdav.stores.base import Locator
 from tgdav.stores.directory import TRAILER
@@ -126,6 +128,18 @@ def test_a_lost_pack_is_not_read_again_each_minute(ward: Ward) -> None:
         store.delete(ward.locators(store))
     assert ward.repair().lost
     assert ward.repair(scan=False).mended == 0
+
+
+def test_where_there_is_nothing_to_tidy_no_save_waits(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward.fill()
+
+    def refuse(_: Database, __: Work[object]) -> None:
+        raise AssertionError("a write was made")
+
+    monkeypatch.setattr(Database, "write", refuse)
+    assert tidy(ward.db, time.time_ns()) == 0
 
 
 def test_repair_and_gc_never_run_at_once(ward: Ward) -> None:

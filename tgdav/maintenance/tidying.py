@@ -126,9 +126,16 @@ def _settle(db: Database, rows: _Rows, now_ns: int) -> int:
         return int(_run(connection, statement, now_ns).rowcount)
 
     total = 0
-    while settled := db.write(work):
+    # Whether there are any takes a second where there are a million files: saves do not wait.
+    while _has(db, rows, now_ns) and (settled := db.write(work)):
         total += settled
     return total
+
+
+def _has(db: Database, rows: _Rows, now_ns: int) -> bool:
+    which = rows.which.format(sound=_SOUND)
+    with db.read() as connection:
+        return _run(connection, f"{which} LIMIT 1", now_ns).first() is not None
 
 
 def _run(connection: Connection, statement: str, now_ns: int) -> CursorResult[Any]:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -59,6 +60,22 @@ def test_environ_is_that_of_wsgi() -> None:
             "wsgi.url_scheme": "http",
         }
     assert {name: seen.get(name) for name in expected} == expected
+
+
+def test_a_stranger_who_reads_no_answer_keeps_no_worker() -> None:
+    def application(environ: Environ, start: Start) -> Iterable[bytes]:
+        is_known = environ["PATH_INFO"] == "/known"
+        start("204 No Content" if is_known else "401 Unauthorized", [])
+        return [] if is_known else [bytes(32 << 20)]
+
+    with (
+        running(application, threads=1, head_s=0.3, write_s=60) as server,
+        Peer(server) as stranger,
+        Peer(server) as known,
+    ):
+        stranger.send(f"GET / HTTP/1.1\r\n{HOST}\r\n")
+        time.sleep(0.2)
+        assert known.ask("GET", "/known").status == 204
 
 
 def test_every_answer_is_guarded_and_names_no_version() -> None:

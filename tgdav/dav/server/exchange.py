@@ -27,6 +27,9 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[Piece]]
 JOINED = 16 << 10
 """Bytes of a piece that are copied behind the head: one packet, one system call."""
 
+STRANGERS = ("401", "429")
+"""Answers to who has not logged in: taken as fast as a head is sent, or not at all."""
+
 _OWN = frozenset({"connection", "keep-alive", "transfer-encoding", "date", "server"})
 """Fields that are ours to write (PEP 3333: hop by hop), whatever the application says."""
 
@@ -163,7 +166,8 @@ class Exchange:
 
     def _send(self, data: Piece) -> None:
         if data:
-            self._wire.send(data, self._options.write_s)
+            is_stranger = self._status[:3] in STRANGERS
+            self._wire.send(data, self._options.head_s if is_stranger else self._options.write_s)
 
     def _begin(self) -> bytes:
         """The head of the answer, from here on the only one."""
