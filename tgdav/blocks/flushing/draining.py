@@ -62,7 +62,9 @@ _DRAINING = (
     .where(stores.c.state == "draining", stores.c.kind != "spool")
     .order_by(stores.c.no)
 )
-_MOVED = select(_held.c.pack, _held.c.locator).where(_of_store, _is_moved).limit(PAGE)
+_IS_DRAINING = exists().where(stores.c.no == bindparam("of_store"), stores.c.state == "draining")
+# A store that is to stay would count itself among those that have the pack.
+_MOVED = select(_held.c.pack, _held.c.locator).where(_of_store, _IS_DRAINING, _is_moved).limit(PAGE)
 _TO_MOVE = (
     select(packs.c.no, packs.c.pack_id, packs.c.size, packs.c.digest, packs.c.caption)
     .join(_held, _held.c.pack == packs.c.no)
