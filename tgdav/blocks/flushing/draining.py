@@ -87,6 +87,10 @@ _REPLICAS = (
 _DROP = delete(replicas).where(
     replicas.c.pack == bindparam("of_pack"), replicas.c.store == bindparam("of_store")
 )
+_NAMED = select(replicas.c.locator).where(
+    replicas.c.store == bindparam("of_store"),
+    replicas.c.locator.in_(bindparam("locators", expanding=True)),
+)
 _GIVE_UP = (
     update(stores)
     .where(
@@ -174,23 +178,19 @@ class Draining:
         """Drop and delete replicas that are not needed any more."""
         if not self._workshop.pool.has(store):
             return False  # it could not delete them
+        in_mind = self._undeleted.get(store, [])
 
         def work(connection: Connection) -> list[Locator]:
-            told = {"of_store": store, "copies": self._copies}
-            found = connection.execute(_MOVED, told).all()
-            if found:
-                dropped = [{"of_pack": pack, "of_store": store} for pack, _ in found]
-                connection.execute(_DROP, dropped)
-            return [Locator(locator) for _, locator in found]
+            if in_mind:
+                return _unnamed(connection, store, in_mind)
+            return _drop_moved(connection, store, self._copies)
 
-        dropped = self._workshop.db.write(work)
         # Kept in mind until the store has deleted them: no row tells of them any more.
-        undeleted = self._undeleted.setdefault(store, [])
-        undeleted += dropped
+        undeleted = self._undeleted[store] = self._workshop.db.write(work)
         if undeleted:
             self._workshop.pool.delete(store, undeleted)
-            undeleted.clear()
-        return bool(dropped)
+            self._undeleted[store] = []
+        return bool(undeleted)
 
     def _fetch_some(self, store: int) -> bool:
         """Bring some packs back into the spool, as long as little waits there."""
@@ -286,3 +286,25 @@ class Draining:
         if is_gone:
             LOG.info("store %d is empty and was given up", store)
         return is_gone
+
+
+def _drop_moved(connection: Connection, store: int, copies: int) -> list[Locator]:
+    """Drop the rows of some replicas that the store need not have any more; these."""
+    found = connection.execute(_MOVED, {"of_store": store, "copies": copies}).all()
+    if found:
+        dropped = [{"of_pack": pack, "of_store": store} for pack, _ in found]
+        connection.execute(_DROP, dropped)
+    return [Locator(locator) for _, locator in found]
+
+
+def _unnamed(connection: Connection, store: int, dropped: list[Locator]) -> list[Locator]:
+    """Those of the dropped replicas that are to be deleted still.
+
+    A drain may have ended and begun again meanwhile. Repair records what it finds in a
+    store that is to stay, and others may have let go of theirs since.
+    """
+    told = {"of_store": store, "locators": dropped}
+    if not connection.scalars(select(_IS_DRAINING), told).one():
+        return []
+    named = set(connection.scalars(_NAMED, told))
+    return [locator for locator in dropped if locator not in named]
