@@ -1,5 +1,7 @@
 """A save waits for a quorum of its stores; the spool lets go when that has the pack."""
 
+import contextlib
+
 import pytest
 
 from tests.blocks.room import FIRST_STORE, SECOND_STORE, SPOOL, Room, content, refuse, until
@@ -10,6 +12,7 @@ from tgdav.stores.memory import MemoryStore
 from tgdav.stores.pool import StorePool
 
 KIB = 1 << 10
+THIRD_STORE = 4
 
 
 @pytest.fixture
@@ -94,6 +97,29 @@ def test_the_clock_makes_the_rest_at_once(room: Room, second: FaultyStore) -> No
     room.save(content(300 * KIB))
     until(lambda: len(list(second.scan())) == room.rows(packs))
     until(lambda: not room.spooled_files())
+
+
+def test_what_is_drained_waits_in_the_spool_for_all_its_copies(
+    room: Room, second: FaultyStore
+) -> None:
+    """A quorum had it before, too: let go, it would be read again and again."""
+    extents = room.save(content(300 * KIB))
+    room.vault.flush()
+    third = room.stores[THIRD_STORE] = FaultyStore(MemoryStore())
+    room.record_store(THIRD_STORE, "memory")
+    open_with_quorum(room, open_store=room.open_store)
+    refuse(third, StoreError("it is away"))
+    room.vault.begin_drain(FIRST_STORE)
+    room.vault.refresh()
+    for _ in range(5):
+        room.vault._flusher._draining.go_on()
+        with contextlib.suppress(StoreError):
+            room.vault.flush()
+    assert len(room.store.reads + second.reads) == len(room.spooled_files()) == room.rows(packs)
+    third.heal()
+    room.vault.drain(FIRST_STORE)
+    assert stores(room) == {SECOND_STORE, THIRD_STORE}
+    assert room.read(extents) == content(300 * KIB)
 
 
 def test_a_pack_that_is_adopted_before_it_is_recorded_costs_nothing(room: Room) -> None:

@@ -123,10 +123,11 @@ class Delivery:
         meanwhile waits for no other; each is tried once. `renew` is called all along.
 
         One that a quorum of stores has leaves the spool, even if more are promised and
-        could not be made now: repair makes them. What could not be put waits on in the
-        spool. No more is tried after a store that takes nothing, but after a pack that
-        nobody should get. Raises in the end `StoreBusy`, `StoreError`, `DiskFull`,
-        `DatabaseBusy`; else `PackDamaged`.
+        could not be made now: repair makes them. One that comes from a store that is being
+        emptied waits for them all. What could not be put waits on in the spool. No more is
+        tried after a store that takes nothing, but after a pack that nobody should get.
+        Raises in the end `StoreBusy`, `StoreError`, `DiskFull`, `DatabaseBusy`; else
+        `PackDamaged`.
         """
         begun: set[int] = set()
         under_way: set[Future[None]] = set()
@@ -202,7 +203,8 @@ class Delivery:
     def _put(self, pack: Spooled) -> None:
         pool = self._workshop.pool
         with self._workshop.db.read() as connection:
-            promised = [each for each in holdings.held(connection, pack.no) if each.is_promise]
+            held = holdings.held(connection, pack.no)
+        promised = [each for each in held if each.is_promise]
         present = [each.store for each in promised if each.is_sound]
         if len(present) >= pool.copies:
             return  # the process that put it died before it could drop it here
@@ -211,10 +213,11 @@ class Delivery:
             # A store that has it would keep it, and be believed.
             if not bad.is_sound and pool.is_writable(bad.store):
                 pool.delete(bad.store, [bad.locator])
+        # With less than all copies it could not leave that store, and would come here again.
+        is_leaving = any(each.store_state == "draining" for each in held)
+        enough = pool.copies if is_leaving else pool.quorum
         data = self._spool.content(pack.locator)
-        for replica in pool.put(
-            pack.pack_id, data, pack.caption, present=present, enough=pool.quorum
-        ):
+        for replica in pool.put(pack.pack_id, data, pack.caption, present=present, enough=enough):
             self._workshop.db.write(partial(_record, pack.no, replica))
 
     def _is_spooled(self, pack: Spooled) -> bool:
