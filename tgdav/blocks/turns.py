@@ -1,14 +1,44 @@
 """Whose turn it is to do a job: one thread's of one process, by a lease."""
 
-import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 from tgdav.blocks.rows.leases import Leases
 from tgdav.db import Database
+from tgdav.errors import TgdavError
+
+LOG = logging.getLogger(__name__)
 
 POLL_S = 0.2
+
+
+class Heartbeat:
+    """Keeps a lease, which `leases` has acquired, whatever its holder waits for."""
+
+    def __init__(self, leases: Leases, name: str, lease_s: float) -> None:
+        self.is_lost = False
+        """True once another process had the lease."""
+        self._leases = leases
+        self._name = name
+        self._lease_s = lease_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the lease back."""
+        self._over.set()
+        self._thread.join()
+        self._leases.release(self._name)
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._lease_s / 4):
+            try:
+                self.is_lost |= not self._leases.acquire(self._name, self._lease_s)
+            except TgdavError as error:
+                LOG.warning("the lease %r could not be renewed: %s", self._name, error)
 
 
 class Turn:
@@ -21,11 +51,17 @@ class Turn:
         self._lock = threading.Lock()
         self._waiting: list[None] = []  # one for each thread; both ends of a list are atomic
         self._leases = Leases(db)
+        self._beating: Heartbeat | None = None
 
     @property
     def is_awaited(self) -> bool:
         """True while a thread of this process waits for it: who has it should not be long."""
         return bool(self._waiting)
+
+    @property
+    def is_lost(self) -> bool:
+        """True if another process had it since this one's work began: that should end."""
+        return self._beating is not None and self._beating.is_lost
 
     def take_over(self, holder: str) -> None:
         """Hold the lease under a name that the process before this one had, too.
@@ -34,28 +70,32 @@ class Turn:
         """
         self._leases = Leases(self._db, holder)
 
-    def renew(self) -> None:
-        self._leases.acquire(self._name, self._lease_s)
-
     def offer(self, work: Callable[[], None]) -> None:
         """Do `work` if it is nobody else's turn."""
         if self._lock.acquire(blocking=False):
-            with contextlib.ExitStack() as stack:
-                stack.callback(self._lock.release)
-                if self._leases.acquire(self._name, self._lease_s):
-                    stack.callback(self._leases.release, self._name)
-                    work()
+            try:
+                self._do(work)
+            finally:
+                self._lock.release()
 
     def wait(self, is_needed: Callable[[], bool], work: Callable[[], None]) -> None:
-        """Do `work` when the turn has come, unless it is not needed any more by then."""
+        """Do `work` when the turn has come, unless it is not needed any more by then.
+
+        Work that lost the turn is done again when that is back.
+        """
         self._waiting.append(None)
         with self._lock:
             self._waiting.pop()
-            while is_needed():
-                if self._leases.acquire(self._name, self._lease_s):
-                    try:
-                        work()
-                    finally:
-                        self._leases.release(self._name)
-                    return
+            while is_needed() and not self._do(work):
                 time.sleep(POLL_S)
+
+    def _do(self, work: Callable[[], None]) -> bool:
+        """Do `work` unless another process has the turn; True if none had it all along."""
+        if not self._leases.acquire(self._name, self._lease_s):
+            return False
+        self._beating = Heartbeat(self._leases, self._name, self._lease_s)
+        try:
+            work()
+        finally:
+            self._beating.stop()
+        return not self._beating.is_lost

@@ -75,6 +75,10 @@ _IS_SPOOLED = select(replicas.c.pack).where(
 )
 
 
+def _untold() -> None:
+    """Nobody watches."""
+
+
 class Spooled(NamedTuple):
     """A recorded pack that the spool has."""
 
@@ -116,11 +120,13 @@ class Delivery:
         """Of the packs in the spool, those that saves wait for."""
         return [pack for pack in self.waiting() if not self._is_safe(pack)]
 
-    def deliver(self, waiting: Callable[[], Iterable[Spooled]], renew: Callable[[], None]) -> None:
+    def deliver(
+        self, waiting: Callable[[], Iterable[Spooled]], tell: Callable[[], None] = _untold
+    ) -> None:
         """Put into the stores what `waiting` tells of, a few packs at a time.
 
         It is asked again while there is room for one more, so that a pack that comes
-        meanwhile waits for no other; each is tried once. `renew` is called all along.
+        meanwhile waits for no other; each is tried once. `tell` is called all along.
 
         One that a quorum of stores has leaves the spool, even if more are promised and
         could not be made now: repair makes them. One that comes from a store that is being
@@ -137,7 +143,7 @@ class Delivery:
                 self._begin(waiting, begun, under_way)
             if not under_way:
                 break
-            errors += self._settled(under_way, renew)
+            errors += self._settled(under_way, tell)
         for error in sorted(errors, key=lambda error: isinstance(error, PackDamaged)):
             raise error
 
@@ -177,14 +183,14 @@ class Delivery:
                 under_way.add(self._threads.submit(self._deliver, pack))
 
     def _settled(
-        self, under_way: set[Future[None]], renew: Callable[[], None]
+        self, under_way: set[Future[None]], tell: Callable[[], None]
     ) -> list[BaseException]:
         """Wait for some, but not long, as others may have come; the errors of those that ended."""
         ended, _ = wait(under_way, self._sizes.tick_s, FIRST_COMPLETED)
         under_way -= ended
         errors = [error for future in ended if (error := future.exception())]
         try:
-            renew()
+            tell()
         except TgdavError as error:
             errors.append(error)
         return errors

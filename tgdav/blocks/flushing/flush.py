@@ -145,16 +145,16 @@ class Flusher:
 
     def _pack_all(self) -> None:
         for _ in self._packing.packs(time.time_ns()):
-            self._pack_turn.renew()
+            if self._pack_turn.is_lost:
+                return
 
     def _pack_full(self) -> None:
         for _ in self._packing.packs(time.time_ns()):
-            self._pack_turn.renew()
-            if not self._packing.is_full():
+            if self._pack_turn.is_lost or not self._packing.is_full():
                 return
 
     def _offer(self, turn: Turn, work: Callable[[], None]) -> None:
-        """Do `work` if it is this process's turn. No lease lasts while the stores are asked."""
+        """Do `work` if it is this process's turn. Nobody waits for it while stores are asked."""
         self.horizon.require()
         turn.offer(work)
 
@@ -172,24 +172,27 @@ class Flusher:
         self._sweep_due = time.monotonic() + SWEEP_S
 
     def _deliver_sound(self) -> None:
-        self._delivery.deliver(self._as_they_come, self._delivery_turn.renew)
+        self._delivery.deliver(self._as_they_come)
 
     def _as_they_come(self) -> list[Spooled]:
-        """The sound packs; none when the next sweep is due, or somebody waits for the turn."""
-        if self._delivery_turn.is_awaited or time.monotonic() >= self._sweep_due:
+        """The sound packs; none when the next sweep is due, or others are to have the turn."""
+        turn = self._delivery_turn
+        if turn.is_awaited or turn.is_lost or time.monotonic() >= self._sweep_due:
             return []
         return [pack for pack in self._delivery.waiting() if pack.is_sound]
 
     def _deliver(self, packs: list[Spooled], progress: Progress = unseen) -> None:
         total = sum(pack.size for pack in packs)
 
-        def go_on() -> None:
-            self._delivery_turn.renew()
+        def waiting() -> list[Spooled]:
+            return [] if self._delivery_turn.is_lost else packs
+
+        def tell() -> None:
             if progress is not unseen:
                 left = self._still_waiting(packs)
                 progress(total - sum(pack.size for pack in left), total)
 
-        self._delivery.deliver(lambda: packs, go_on)
+        self._delivery.deliver(waiting, tell)
 
     def _still_waiting(self, packs: list[Spooled]) -> list[Spooled]:
         """Those that the spool has yet, as they are now."""
@@ -201,8 +204,8 @@ class Flusher:
             self._offer(self._drain_turn, self._drain)
 
     def _drain(self) -> None:
-        while self._draining.go_on():
-            self._drain_turn.renew()
+        while not self._drain_turn.is_lost and self._draining.go_on():
+            pass
 
     def _drain_a_little(self) -> None:
         """Move what can be moved now, in this thread."""
