@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 
 from tests.blocks.room import FIRST_STORE, KIB, SECOND_STORE, SPOOL, Room, content, until
 from tests.doubles.faulty import FaultyStore
-from tgdav.blocks.rows import roster
+from tgdav.blocks.fetching import fetch
+from tgdav.blocks.rows import index, roster
 from tgdav.blocks.rows.tables import packs, replicas, stores
 from tgdav.blocks.vault import Extent
 from tgdav.errors import ContentLost, Refused, StoreBusy, StoreError
@@ -346,6 +347,29 @@ def test_reads_go_on_while_their_packs_move(
     for reader in readers:
         reader.join()
     assert wrong == []
+
+
+def test_what_was_located_before_its_store_was_given_up_is_found_elsewhere(
+    room: Room, first: FaultyStore, second: FaultyStore, extents: list[Extent]
+) -> None:
+    with room.db.read() as connection:
+        run = index.locate(connection, [extents[0].block])
+    drained(room)
+    room.vault.refresh()
+    assert not room.pool.has(FIRST_STORE)
+    (chunk,) = fetch(room.vault.workshop, run).values()
+    assert content(1000 * KIB).startswith(bytes(chunk))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_store_out_of_reach_is_no_lost_content(
+    room: Room, first: FaultyStore, extents: list[Extent], count: int
+) -> None:
+    with room.db.read() as connection:
+        run = index.locate(connection, [extent.block for extent in extents[:count]])
+    first.is_away = True
+    with pytest.raises(StoreError, match="away"):
+        fetch(room.vault.workshop, run)
 
 
 def test_a_store_that_is_given_up_under_a_put_does_not_count(

@@ -12,7 +12,7 @@ from tgdav.blocks.local.staging_log import read_log
 from tgdav.blocks.rows import index, staging
 from tgdav.blocks.rows.index import Located
 from tgdav.blocks.workshop import Workshop
-from tgdav.errors import BlockDamaged, ContentLost, ReplicaMissing
+from tgdav.errors import BlockDamaged, ContentLost, ReplicaMissing, StoreError
 from tgdav.stores.base import Buffer
 
 ATTEMPTS = 3
@@ -37,10 +37,10 @@ def fetch(workshop: Workshop, run: Run) -> Chunks:
     for part in _gapless({no: block for no, block in run.items() if no not in chunks}):
         try:
             chunks |= _read(workshop, part)
-        except (ContentLost, _Gone):
+        except (ContentLost, StoreError, _Gone) as error:
             # Two replicas may be damaged in different blocks, so each is sought alone.
             for no, block in part.items():
-                chunks[no] = _find(workshop, no, None if len(part) > 1 else block)
+                chunks[no] = _find(workshop, no, None if len(part) > 1 else block, error)
     return chunks
 
 
@@ -82,10 +82,12 @@ def _open(workshop: Workshop, block: Located, sealed: Buffer) -> bytes | memoryv
     return slab
 
 
-def _find(workshop: Workshop, no: int, tried: Located | None) -> bytes | memoryview:
-    """The chunk of one block, after looking again where it is.
+def _find(
+    workshop: Workshop, no: int, tried: Located | None, failure: Exception
+) -> bytes | memoryview:
+    """The chunk of one block, after looking again where it is: its store may be given up.
 
-    `tried` is where it was not.
+    `tried` is where it was not, for `failure`.
     """
     for _ in range(ATTEMPTS):
         with workshop.db.read() as connection:
@@ -95,8 +97,10 @@ def _find(workshop: Workshop, no: int, tried: Located | None) -> bytes | memoryv
         tried = located
         try:
             return _read(workshop, {no: located})[no]
-        except (ContentLost, _Gone):
-            continue
+        except (ContentLost, StoreError, _Gone) as error:
+            failure = error
+    if isinstance(failure, StoreError):
+        raise failure
     raise ContentLost(f"no sound replica of block {no} is left")
 
 
