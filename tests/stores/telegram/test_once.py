@@ -94,6 +94,36 @@ def test_a_send_of_another_process_is_settled_by_the_next(rig: Rig):
     assert sent(rig, 1) == [1]
 
 
+def test_a_repeat_that_is_refused_says_nothing_of_the_first_send(
+    pair: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sending, "LOOK_S", 1.0)
+    store = warmed(pair)
+    pair.server.control("lose_reply", method="messages.sendMedia", times=1)
+    pair.server.control("fail", method="messages.sendMedia", code=420, message="FLOOD_WAIT_30")
+    pair.server.control(  # nobody sees it before it is repeated
+        "fail", method="channels.getMessages", code=400, message="MSG_ID_INVALID", times=2
+    )
+    put_and_read(store)
+    assert len(sent(pair, 1)) == 1
+
+
+@pytest.mark.timeout(90)
+def test_a_send_that_is_never_answered_nor_seen_comes_to_an_end(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sending, "LOOK_S", 0.3)
+    monkeypatch.setattr(sending, "SEND_S", 1.0)
+    store = warmed(rig)
+    rig.server.control("lose_reply", method="messages.sendMedia", times=1000)
+    rig.server.control(
+        "fail", method="channels.getMessages", code=400, message="MSG_ID_INVALID", times=1000
+    )
+    with pytest.raises((StoreBusy, StoreError)):
+        store.put(pack_id(1), SMALL, "")
+    assert sent(rig, 1) == [1]
+
+
 def test_a_send_that_never_was_is_sent(rig: Rig):
     store = warmed(rig)
     rig.server.control("cut", method="messages.sendMedia", at="request", byte=5, times=50)

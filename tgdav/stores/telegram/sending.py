@@ -56,7 +56,8 @@ SEND_S = 60.0
 LOOK_S = 8.0
 """After so long without one the channel is looked at, as the answer may be lost for good."""
 AGAIN = 3
-"""Sends of one message that wait for an answer at once; Telegram carries one of them out."""
+"""Sends of one message, each without waiting for the answer to those before; Telegram carries
+one of them out."""
 
 
 class Sending:
@@ -235,19 +236,32 @@ class Sending:
         """Send: where the message is, by Telegram's answer or as it is seen in the channel.
 
         While neither comes the same is sent again: what is lost may be the send or its answer.
+        A refusal of one tells nothing of the others, so it counts when no other waits any more.
         """
         asking = {asyncio.ensure_future(account.ask(request, SEND_S))}
+        asked, is_unsure = 1, False
         try:
             while True:
                 done, _ = await asyncio.wait(
                     asking, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 for answered in done:
-                    message = _message_in(answered.result(), request.random_id)
-                    return await self._counted(account, channel, intent, message)
+                    asking.remove(answered)
+                    try:
+                        message = _message_in(answered.result(), request.random_id)
+                    except Unanswered as error:
+                        is_unsure |= error.is_unsure
+                        if not asking:
+                            error.is_unsure = is_unsure
+                            raise
+                    else:
+                        return await self._counted(account, channel, intent, message)
+                if done:
+                    continue
                 if glimpsed := await self._glimpse(account, channel, intent):
                     return await self._counted(account, channel, intent, glimpsed)
-                if len(asking) < AGAIN:
+                if asked < AGAIN:
+                    asked += 1
                     asking.add(asyncio.ensure_future(account.ask(request, SEND_S)))
         finally:
             for each in asking:
