@@ -124,6 +124,21 @@ def test_a_send_that_is_never_answered_nor_seen_comes_to_an_end(
     assert sent(rig, 1) == [1]
 
 
+def test_what_nobody_can_look_for_is_not_taken_for_never_sent(pair: Rig):
+    store = warmed(pair)
+    pair.server.control("cut", method="messages.sendMedia", at="reply", byte=0, times=8)
+    pair.server.control(
+        "fail", method="channels.getMessages", code=420, message="FLOOD_WAIT_2", times=1000
+    )
+    with pytest.raises(StoreBusy, match="whether"):
+        store.put(pack_id(1), SMALL, "")
+    assert len(sent(pair, 1)) == 1
+    pair.server.control("forget_faults")
+    time.sleep(2)
+    put_and_read(store)
+    assert len(sent(pair, 1)) == 1
+
+
 def test_a_send_that_never_was_is_sent(rig: Rig):
     store = warmed(rig)
     rig.server.control("cut", method="messages.sendMedia", at="request", byte=5, times=50)

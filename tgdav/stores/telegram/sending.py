@@ -27,7 +27,7 @@ from telethon.tl.types import (
     UpdateNewChannelMessage,
 )
 
-from tgdav.errors import StoreError, TgdavError
+from tgdav.errors import StoreBusy, StoreError, TgdavError
 from tgdav.stores.base import Buffer
 from tgdav.stores.ledger import Channel, Intent, Ledger
 from tgdav.stores.telegram.account import Account
@@ -141,7 +141,10 @@ class Sending:
         return None
 
     async def _seek(self, channel: Channel, intent: Intent) -> Place | None:
-        """The message of an account that cannot be asked, at the end of its channel."""
+        """The message of an account that cannot be asked, at the end of its channel.
+
+        Raises `StoreBusy` if nobody can look there: then it may have been sent.
+        """
         last = self._channels.last_message(channel) + PAGE
         for top in range(last, max(0, last - TAIL), -PAGE):
             messages = range(max(1, top - PAGE + 1), top + 1)
@@ -154,6 +157,8 @@ class Sending:
                     if document.pack_id == intent.pack_id:
                         return await self._sent(channel, intent, message)
                 break
+            else:
+                raise StoreBusy("Telegram: nobody can look now whether a pack was sent")
         await asyncio.to_thread(self._ledger.intend, replace(intent, file_id=0))
         return None
 
