@@ -9,8 +9,10 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -179,6 +181,64 @@ def own_server(**settings: str) -> Iterator[OwnServer]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+class SilentProxy:
+    """A way to a server over TCP on which nothing comes through while it is silent.
+
+    As a network that swallows what it is given, but for the system, which tells the client
+    that its bytes have arrived.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._server = url
+        self._is_open = threading.Event()
+        self._is_open.set()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._sockets = [self._listening]
+        host, port = self._listening.getsockname()
+        self.url = url.set(host=host, port=port, query={}).render_as_string(hide_password=False)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def be_silent(self) -> None:
+        self._is_open.clear()
+
+    def speak_again(self) -> None:
+        """What was held back comes through."""
+        self._is_open.set()
+
+    def close(self) -> None:
+        """End every connection."""
+        self._is_open.set()
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                ours = self._listening.accept()[0]
+                theirs = self._connect()
+                self._sockets += [ours, theirs]
+                for way in ((ours, theirs), (theirs, ours)):
+                    threading.Thread(target=self._pass_on, args=way, daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        port = self._server.port or 5432
+        folder = self._server.query.get("host")
+        if not isinstance(folder, str):
+            return socket.create_connection((self._server.host or "localhost", port))
+        connected = socket.socket(socket.AF_UNIX)
+        connected.connect(f"{folder}/.s.PGSQL.{port}")
+        return connected
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._is_open.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
 
 def _account() -> dict[str, object]:

@@ -50,15 +50,16 @@ class Accounts:
 
     def start(self) -> None:
         """Look at the ledger now and then, from now on."""
-        self._minding = [asyncio.ensure_future(work()) for work in (self._mind, self._tend)]
+        works = (self._mind, self._guard, self._tend)
+        self._minding = [asyncio.ensure_future(work()) for work in works]
 
     async def close(self) -> None:
         """Let go of all accounts and their leases."""
         for task in self._minding:
             task.cancel()
         await asyncio.gather(*self._minding, return_exceptions=True)
-        for account in list(self._mine.values()):
-            await self._let_go(account)
+        # At once: while the database hangs, one must not keep the next in use.
+        await asyncio.gather(*(self._let_go(account) for account in self._mine.values()))
 
     async def all(self) -> list[Account]:
         """Every account at hand, by number; waits for the first look."""
@@ -119,6 +120,23 @@ class Accounts:
             self._looked.set()
             await asyncio.sleep(ROUND_S)
 
+    async def _guard(self) -> None:
+        """Let go of what is not leased again in time, whatever the database does meanwhile.
+
+        Another process may have it once the lease has run out, and two would lose the login.
+        """
+        while True:
+            with self._told_of_trouble():
+                late = [account for account in self._mine.values() if self._is_late(account.no)]
+                for account in late:
+                    LOG.warning("account %d is let go of: its lease is not renewed", account.no)
+                await asyncio.gather(*(self._drop(account) for account in late))
+            await asyncio.sleep(ROUND_S)
+
+    def _is_late(self, no: int) -> bool:
+        """True if the lease ends soon."""
+        return time.monotonic() - self._leased_at[no] > LEASE_S * 0.8
+
     async def _tend(self) -> None:
         """Connections, and whether the logins are alive."""
         checked_at = time.monotonic()
@@ -165,14 +183,7 @@ class Accounts:
         account = self._mine.get(row.no)
         if account and now - self._leased_at[row.no] < LEASE_S / 3:
             return
-        try:
-            is_mine = await asyncio.to_thread(self._ledger.lease, row.no)
-        except TgdavError:
-            # Another process may have it once it has run out, and two would lose the login.
-            if account and now - self._leased_at[row.no] > LEASE_S * 0.8:
-                await self._let_go(account)
-            raise
-        if is_mine:
+        if await asyncio.to_thread(self._ledger.lease, row.no):
             self._leased_at[row.no] = now
             if account is None:
                 await self._take_up(row)
@@ -185,12 +196,19 @@ class Accounts:
         for (no, method), until_ns in (await asyncio.to_thread(self._ledger.waits)).items():
             if no == row.no:
                 account.rest(method, (until_ns - now) / 1e9)
+        if self._is_late(row.no):
+            return
         self._mine[row.no] = account
         self._told[row.no] = account.condition
 
-    async def _let_go(self, account: Account) -> None:
-        self._mine.pop(account.no, None)
+    async def _drop(self, account: Account) -> None:
+        """Use it no more; the lease runs out by itself."""
+        if self._mine.pop(account.no, None):
+            self.are_complete = False
         await account.close()
+
+    async def _let_go(self, account: Account) -> None:
+        await self._drop(account)
         with self._told_of_trouble():
             await self._tell_of(account)
             await asyncio.to_thread(self._ledger.release, account.no)
