@@ -94,6 +94,13 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     postgres.drop(url)
 
 
+@pytest.fixture
+def proxy(postgres_url: str) -> Iterator["SilentProxy"]:
+    """A way to the test's database that may fall silent."""
+    with closing(SilentProxy(make_url(postgres_url))) as proxy:
+        yield proxy
+
+
 @contextmanager
 def _running() -> Iterator[URL]:
     if given := os.environ.get("TGDAV_TEST_POSTGRES"):

@@ -23,6 +23,7 @@ def make_engine(url: str) -> Engine:
             pool_size=16,
             max_overflow=-1,
             pool_pre_ping=True,
+            connect_args=_bounds(parsed),
         )
     except (exc.ArgumentError, exc.NoSuchModuleError) as error:
         raise DatabaseError(f"not a database address: {error}") from error
@@ -31,6 +32,22 @@ def make_engine(url: str) -> Engine:
 def driver_of(connection: Connection) -> sqlite3.Connection:
     """SQLite's own connection: what SQLAlchemy has no words for is said to it."""
     return connection.connection.dbapi_connection  # type: ignore[return-value]
+
+
+def _bounds(url: URL) -> dict[str, int]:
+    """What libpq is told, where the address says nothing else: to wait `BUSY_S` for the network.
+
+    The server's system answers keepalives for it, so a statement may take as long as it does.
+    """
+    tenth = max(1, round(BUSY_S / 10))
+    bounds = {
+        "connect_timeout": round(BUSY_S),
+        "keepalives_idle": 4 * tenth,
+        "keepalives_interval": 2 * tenth,
+        "keepalives_count": 3,
+        "tcp_user_timeout": round(BUSY_S * 1000),
+    }
+    return {name: bound for name, bound in bounds.items() if name not in url.query}
 
 
 def _sqlite(url: URL) -> Engine:

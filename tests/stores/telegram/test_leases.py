@@ -1,11 +1,10 @@
 """One process uses an account, whatever becomes of the database that leases it."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, make_url
+from sqlalchemy import insert
 
 from tests.contracts.store import pack_id
 from tests.postgres import SilentProxy
@@ -30,12 +29,6 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "LEASE_S", LEASE_S)
     monkeypatch.setattr(accounts, "LEASE_S", LEASE_S)
     monkeypatch.setattr(accounts, "ROUND_S", 0.1)
-
-
-@pytest.fixture
-def proxy(postgres_url: str) -> Iterator[SilentProxy]:
-    with closing(SilentProxy(make_url(postgres_url))) as proxy:
-        yield proxy
 
 
 def ledger(database: Database) -> SqlLedger:
