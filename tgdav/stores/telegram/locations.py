@@ -48,7 +48,12 @@ class Locations:
         found, until = self._known.get(key, (None, 0.0))
         if found and time.monotonic() < until:
             return found
-        near = await self._near(account, channel, message - message % NEAR)
+        first = message - message % NEAR
+        is_joined = (account, channel.no, first) in self._asked
+        near = await self._near(account, channel, first)
+        if is_joined and message not in near:
+            # It may have been sent after that was asked.
+            near = await self._near(account, channel, first)
         if message not in near:
             raise ReplicaMissing(f"{channel.channel_id}/{message}: not there")
         return near[message]
