@@ -19,7 +19,7 @@ from tgdav.blocks.local.staging_log import StagingLog
 from tgdav.blocks.rows.numbers import Numbers
 from tgdav.blocks.rows.tables import blocks, mislaid, packs, staged
 from tgdav.db import Database
-from tgdav.errors import ContentLost, DiskFull, ReplicaMissing, StoreError
+from tgdav.errors import ContentLost, DatabaseBusy, DiskFull, ReplicaMissing, StoreError
 from tgdav.maintenance.fsck import fsck
 
 FULL = 10 * KIB
@@ -122,6 +122,24 @@ def test_another_process_s_files_are_left_alone_until_it_is_dead(
     other.tidy(nobody)
     assert files(tmp_path) == ["readme.log"]
     other.close()
+
+
+def test_when_nobody_can_say_what_rows_name_a_dead_process_s_files_are_let_go_of(
+    log: StagingLog, tmp_path: Path, numbers: Numbers
+):
+    def away() -> set[int]:
+        raise DatabaseBusy("away")
+
+    log.let_go([log.append(b"of a process that dies")])
+    log.close()
+    with (
+        contextlib.closing(StagingLog(tmp_path / "staging", numbers, FULL)) as first,
+        contextlib.closing(StagingLog(tmp_path / "staging", numbers, FULL)) as second,
+    ):
+        with pytest.raises(DatabaseBusy):
+            first.tidy(away)
+        second.tidy(nobody)
+        assert files(tmp_path) == []
 
 
 def test_a_number_whose_file_is_there_is_passed_over(

@@ -101,9 +101,9 @@ class StagingLog:
 
         Raises `StoreError`, and what `named` does.
         """
-        with told(self._where, StoreError):
+        with told(self._where, StoreError), contextlib.ExitStack() as opened:
             with self._lock:
-                left = self._unlocked()
+                left = self._unlocked(opened)
                 idle = {no: file.end for no, file in self._files.items() if not file.reliers}
             needed = named()
             with self._lock:
@@ -115,7 +115,6 @@ class StagingLog:
             for file in left:
                 if file.no not in needed:
                     file.path.unlink(missing_ok=True)
-                file.close()
 
     def close(self) -> None:
         """Append no more; what rows name is for the next process."""
@@ -155,8 +154,11 @@ class StagingLog:
         file.path.unlink(missing_ok=True)
         file.close()
 
-    def _unlocked(self) -> list["_File"]:
-        """The files of processes that are dead, locked so that nobody else removes them."""
+    def _unlocked(self, opened: contextlib.ExitStack) -> list["_File"]:
+        """The files of processes that are dead, locked so that nobody else removes them.
+
+        Whatever becomes of it, `opened` closes what it opened.
+        """
         left = []
         for path in self._folder.glob(f"*{SUFFIX}"):
             no = int(path.stem) if path.stem.isdecimal() else None
@@ -164,10 +166,9 @@ class StagingLog:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 file = _File(no, path)
+                opened.callback(file.close)
                 if is_nobodys(file.descriptor):
                     left.append(file)
-                else:
-                    file.close()
         return left
 
     def _path(self, no: int) -> Path:
