@@ -252,14 +252,14 @@ class Account:
             if self._control and self._control.is_open:
                 return self._control
             await self._disconnect()
-            if self._is_closed:
-                raise Elsewhere(f"account {self.no} was let go of", AWAY_S)
+            self._require_open()
             if self._is_away:
                 raise Elsewhere("no connection", self._away_until - time.monotonic())
             control = Sender(self._network, self.home, self._key)
             try:
                 await control.open()
                 config = await control.introduce(GetConfigRequest(), CONTROL_S)
+                self._require_open()
             except BaseException as error:
                 await control.close()
                 if isinstance(error, OSError | asyncio.TimeoutError):
@@ -281,7 +281,12 @@ class Account:
             )
         return self._senders[centre, direction]
 
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise Elsewhere(f"account {self.no} was let go of", AWAY_S)
+
     async def _open_sender(self, centre: int) -> Sender:
+        self._require_open()
         if centre == self.home.no:
             return await _opened(Sender(self._network, self.home, self._key))
         async with self._importing:

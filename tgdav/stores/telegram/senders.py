@@ -149,6 +149,9 @@ class Senders:
         finally:
             self._opening -= 1
         self._failures = 0
+        if self._is_closed:
+            await sender.close()
+            raise StoreError("Telegram: closed")
         self._lanes.append(_Lane(sender))
         self._wake()
 
