@@ -260,7 +260,8 @@ def test_a_dropped_subtree_has_no_locks_left(ground):
         ground.lock(path, exclusive=False, infinite=True)
     ground.lock(("a", "b"), for_s=0, exclusive=False)
     kept = [ground.lock((), exclusive=False), ground.lock(("ab",))]
-    ground.db.write(lambda c: drop_subtree(c, ground.chain(("a",))[-1]))
+    dropped = ground.chain(("a",))[-1]
+    ground.db.write(lambda c: drop_subtree(c, dropped))
     with ground.db.read() as connection:
         left = connection.scalars(select(locks.c.token)).all()
     assert sorted(left) == sorted(lock.token for lock in kept)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from tgdav.db.engines import make_engine
-from tgdav.db.reading import Reader, Snapshot
+from tgdav.db.reading import PooledReader, Snapshot, SqliteReader
 from tgdav.db.refusals import Away, refusals
 from tgdav.db.schema import migrate
 from tgdav.db.writing import GroupWriter, SerializableWriter, Work
@@ -24,10 +24,12 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.dialect: str = engine.dialect.name
         self._engine = engine
-        self._reader = Reader(engine)
-        self._writer: GroupWriter | SerializableWriter = (
-            GroupWriter(engine) if self.dialect == "sqlite" else SerializableWriter(engine)
-        )
+        self._reader: SqliteReader | PooledReader
+        self._writer: GroupWriter | SerializableWriter
+        if self.dialect == "sqlite":
+            self._reader, self._writer = SqliteReader(engine), GroupWriter(engine)
+        else:
+            self._reader, self._writer = PooledReader(engine), SerializableWriter(engine)
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -49,9 +51,10 @@ class Database:
         return cls(engine)
 
     def read(self) -> Snapshot:
-        """One snapshot on this thread's own connection; nested, the same one.
+        """One snapshot, on a connection that is this thread's meanwhile; nested, the same one.
 
-        Raises `DatabaseBusy`, `DatabaseError`.
+        Raises `DatabaseBusy`, `DatabaseError`. A thread that reads may write; a write's
+        work must not read by this: its connection would wait for another's.
         """
         return Snapshot(self._reader)
 

@@ -1,14 +1,22 @@
 """Addresses of databases to engines, set up for what each is. Knows no table and no read."""
 
+import select
 import sqlite3
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import IsolationLevel
 
 from tgdav.errors import DatabaseError
 
 BUSY_S = 10.0
 """How long a transaction waits for another process before `DatabaseBusy`."""
+READS, WRITES = 48, 24
+"""Most connections of one process to PostgreSQL: it has 100 for all, unless it is told another
+number, and commands and psql need some while a gateway has all of its own in use."""
+KEPT = 1 / 3
+"""The share of them that stays when nothing is done, as many gateways may be idle."""
 
 
 def make_engine(url: str) -> Engine:
@@ -17,21 +25,51 @@ def make_engine(url: str) -> Engine:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed)
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            isolation_level="SERIALIZABLE",
-            pool_size=16,
-            max_overflow=-1,
-            pool_pre_ping=True,
-            connect_args=_bounds(parsed),
-        )
+        return _postgresql(parsed.set(drivername="postgresql+psycopg"), "SERIALIZABLE", WRITES)
     except (exc.ArgumentError, exc.NoSuchModuleError) as error:
         raise DatabaseError(f"not a database address: {error}") from error
+
+
+def engine_for_reads(engine: Engine) -> Engine:
+    """One for the same database, to read by.
+
+    PostgreSQL's has connections of its own: a thread that reads may write, and if readers
+    had them all, each would wait for another to end.
+    """
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+    return _postgresql(engine.url, "REPEATABLE READ", READS)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
     """SQLite's own connection: what SQLAlchemy has no words for is said to it."""
     return connection.connection.dbapi_connection  # type: ignore[return-value]
+
+
+def _postgresql(url: URL, isolation: IsolationLevel, most: int) -> Engine:
+    """Whoever finds all connections in use waits for one as for another process."""
+    kept = round(most * KEPT)
+    engine = create_engine(
+        url,
+        isolation_level=isolation,
+        pool_size=kept,
+        max_overflow=most - kept,
+        pool_timeout=BUSY_S,
+        pool_pre_ping=True,
+        connect_args=_bounds(url),
+    )
+    # Instead of a statement, which takes as long as a small read does.
+    engine.dialect.do_ping = _is_quiet  # type: ignore[assignment]
+    return engine
+
+
+def _is_quiet(driver: Any) -> bool:
+    """False if the server has said something unasked: that it ends the connection, mostly."""
+    if driver.closed:
+        return False
+    listening = select.poll()
+    listening.register(driver.fileno(), select.POLLIN)
+    return not listening.poll(0)
 
 
 def _bounds(url: URL) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Reads: each thread its connection, each read one snapshot. Knows no table, and no write."""
+"""Reads: each one snapshot, on one connection. Knows no table, and no write."""
 
 import sqlite3
 import threading
@@ -7,8 +7,8 @@ from types import TracebackType
 
 from sqlalchemy import Connection, Engine, exc
 
-from tgdav.db.engines import driver_of
-from tgdav.db.refusals import refusal, refusals
+from tgdav.db.engines import driver_of, engine_for_reads
+from tgdav.db.refusals import REFUSED, refusal, refusals
 
 
 class Snapshot:
@@ -16,13 +16,13 @@ class Snapshot:
 
     __slots__ = ("_is_inner", "_reader")
 
-    def __init__(self, reader: "Reader") -> None:
+    def __init__(self, reader: "SqliteReader | PooledReader") -> None:
         self._reader = reader
 
     def __enter__(self) -> Connection:
         try:
             connection, self._is_inner = self._reader.enter()
-        except (exc.DBAPIError, sqlite3.Error) as error:
+        except REFUSED as error:
             raise refusal(error) from error
         return connection
 
@@ -35,11 +35,11 @@ class Snapshot:
         if not self._is_inner:
             with refusals():
                 self._reader.leave(error)
-        if isinstance(error, exc.DBAPIError | sqlite3.Error):
+        if isinstance(error, REFUSED):
             raise refusal(error) from error
 
 
-class Reader:
+class SqliteReader:
     """A connection per thread: opening one costs more than most reads.
 
     SQLAlchemy's own begin and end take longer than a small query, so SQLite's are said
@@ -47,9 +47,7 @@ class Reader:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._is_sqlite = engine.dialect.name == "sqlite"
-        isolation = "AUTOCOMMIT" if self._is_sqlite else "REPEATABLE READ"
-        self._engine = engine.execution_options(isolation_level=isolation)
+        self._engine = engine_for_reads(engine)
         self._local = threading.local()
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._watching = threading.Lock()
@@ -66,8 +64,7 @@ class Reader:
             local.is_inside = False
         if local.is_inside:
             return connection, True
-        if self._is_sqlite:
-            local.driver.execute("BEGIN")
+        local.driver.execute("BEGIN")
         local.is_inside = True
         return connection, False
 
@@ -77,14 +74,10 @@ class Reader:
         local.is_inside = False
         if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
             local.connection.close()
-        elif self._is_sqlite:
-            local.driver.execute("ROLLBACK")
         else:
-            local.connection.rollback()
+            local.driver.execute("ROLLBACK")
 
     def stamp(self) -> int | None:
-        if not self._is_sqlite:
-            return None
         with self._watching:
             if self._watch is None:
                 self._watch = sqlite3.connect(
@@ -97,3 +90,30 @@ class Reader:
             connection.close()
         if self._watch is not None:
             self._watch.close()
+
+
+class PooledReader:
+    """PostgreSQL: a connection while a thread reads, as the server has few of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine_for_reads(engine)
+        self._local = threading.local()
+
+    def enter(self) -> tuple[Connection, bool]:
+        """The thread's connection, and whether it is in a snapshot already."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            return connection, True
+        connection = self._local.connection = self._engine.connect()
+        return connection, False
+
+    def leave(self, _error: BaseException | None) -> None:
+        """End the snapshot; the connection is the next reader's."""
+        connection, self._local.connection = self._local.connection, None
+        connection.close()
+
+    def stamp(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        self._engine.dispose()

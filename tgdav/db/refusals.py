@@ -14,6 +14,10 @@ AGAIN = {"40001", "40P01", "23503", "23505"}
 """Serialization failure, deadlock; a key that a concurrent write took first, or removed."""
 
 
+REFUSED = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error)
+"""What a driver says, or the pool when all its connections stay in use."""
+
+
 class Overtaken(TgdavError):
     """PostgreSQL asks for the transaction to be run again."""
 
@@ -27,12 +31,14 @@ def refusals() -> Iterator[None]:
     """Say in our own errors what the driver says in its."""
     try:
         yield
-    except (exc.DBAPIError, sqlite3.Error) as error:
+    except REFUSED as error:
         raise refusal(error) from error
 
 
-def refusal(error: exc.DBAPIError | sqlite3.Error) -> TgdavError:
-    """One error of a driver as one of ours; `Overtaken` and `Away` among them."""
+def refusal(error: exc.DBAPIError | exc.TimeoutError | sqlite3.Error) -> TgdavError:
+    """One of them as one of ours; `Overtaken` and `Away` among them."""
+    if isinstance(error, exc.TimeoutError):
+        return DatabaseBusy("all connections to the database are in use")
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     said = (str(cause).strip() or "nothing").splitlines()[0]
     state = getattr(cause, "sqlstate", None)
