@@ -3,6 +3,9 @@
 #   docker build -t tgdav .
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 #              -v tgdav:/data -p 127.0.0.1:8080:8080 tgdav
+#
+# Behind a proxy on this machine (deploy/nginx.conf) name the address at which the container sees
+# it, too; on Docker's usual network that is -e TGDAV_SERVER_TRUSTED_PROXIES=172.17.0.1
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./

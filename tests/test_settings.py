@@ -68,6 +68,29 @@ def test_every_option_can_be_said_by_its_variable(tmp_path: Path):
     assert url == "postgresql://x"
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("10.0.0.1", ("10.0.0.1",)),
+        ("10.0.0.1,192.0.2.0/24", ("10.0.0.1", "192.0.2.0/24")),
+        (" 10.0.0.1 , ::1,", ("10.0.0.1", "::1")),
+        ("", ()),
+    ],
+)
+def test_lists_have_commas_in_variables_and_flags(
+    tmp_path: Path, written: str, read: tuple[str, ...]
+):
+    environment = {"TGDAV_SERVER_TRUSTED_PROXIES": written}
+    assert load(tmp_path, environment).server.trusted_proxies == read
+    flags = {("server", "trusted_proxies"): written}
+    assert load(tmp_path, {}, flags).server.trusted_proxies == read
+
+
+def test_lists_are_lists_in_the_file(tmp_path: Path):
+    (tmp_path / FILE).write_text('[server]\ntrusted_proxies = ["10.0.0.1", "::1"]\n')
+    assert load(tmp_path, {}).server.trusted_proxies == ("10.0.0.1", "::1")
+
+
 def test_sizes_are_read_with_their_units(tmp_path: Path):
     (tmp_path / FILE).write_text('[cache]\nmemory = "3 MiB"\n')
     assert load(tmp_path, {}).cache.memory == 3 << 20

@@ -1,8 +1,9 @@
 """Every option once: name, type, default, help; from it TOML key, variable and flag.
 
 `[section] name` in `tgdav.toml` is `TGDAV_SECTION_NAME` in the environment and may
-be a flag of a command; flags win over the environment, that over the file. What is
-not declared here is refused. Read by `app` and `cli` only.
+be a flag of a command; flags win over the environment, that over the file. Lists have
+commas in variables and flags. What is not declared here is refused. Read by `app` and
+`cli` only.
 """
 
 import difflib
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tgdav.errors import SettingsRefused
@@ -25,6 +26,16 @@ TESTS = "TGDAV_TEST_"
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 Bytes = Annotated[ByteSize, Field(ge=0)]
+
+
+def _parted(value: object) -> object:
+    """What stands between the commas of a text; a list as it is."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part for each in value.split(",") if (part := each.strip()))
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_parted)]
 
 
 class Section(BaseModel):
@@ -46,8 +57,8 @@ class ServerSettings(Section):
     prefix: str = Field(
         "", pattern=r"^(/[^/?#%]+)*$", description="path below which a proxy publishes the drive"
     )
-    trusted_proxies: tuple[str, ...] = Field(
-        (), description="addresses whose X-Forwarded-For and -Proto are believed"
+    trusted_proxies: Texts = Field(
+        (), description="addresses and networks whose X-Forwarded-For and -Proto are believed"
     )
     threads: int = Field(96, ge=2, le=1024, description="requests served at once")
     one_cpu: bool = Field(
