@@ -1,10 +1,20 @@
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tgdav.errors import SettingsRefused
-from tgdav.settings import FILE, Settings, _variables, load, options, variable
+from tgdav.settings import (
+    FILE,
+    Settings,
+    _variables,
+    load,
+    options,
+    variable,
+    with_database_url,
+)
 
 
 def test_without_anything_the_defaults_stand(tmp_path: Path):
@@ -94,6 +104,34 @@ def test_lists_are_lists_in_the_file(tmp_path: Path):
 def test_sizes_are_read_with_their_units(tmp_path: Path):
     (tmp_path / FILE).write_text('[cache]\nmemory = "3 MiB"\n')
     assert load(tmp_path, {}).cache.memory == 3 << 20
+
+
+URL = 'postgresql://u:p"\\ä@h/x'
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("", "\n[database]\nurl = URL\n"),
+        ("[log]\nlevel = 'info'", "[log]\nlevel = 'info'\n[database]\nurl = URL\n"),
+        ("[database]\nurl = ''", "[database]\nurl = URL"),
+        ('[database]\n# url = "x"\n', '[database]\nurl = URL\n# url = "x"\n'),
+        ("[ database ] # no\n[gc]", "[ database ] # no\nurl = URL\n[gc]"),
+        (' database.url = "" # no\n[gc]', " database.url = URL # no\n[gc]"),
+    ],
+)
+def test_a_database_is_written_where_it_belongs(text: str, written: str):
+    result = with_database_url(text, URL)
+    assert result == written.replace("URL", json.dumps(URL, ensure_ascii=False))
+    assert tomllib.loads(result)["database"] == {"url": URL}
+
+
+@pytest.mark.parametrize(
+    "text", ['database = {url = ""}', '["database"]', '[database]\n"url" = ""', "database = {}"]
+)
+def test_a_database_that_has_no_place_is_to_be_written_by_hand(text: str):
+    with pytest.raises(SettingsRefused, match="by hand"):
+        with_database_url(text, URL)
 
 
 def test_secrets_are_not_shown(tmp_path: Path):

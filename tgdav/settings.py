@@ -6,8 +6,11 @@ commas in variables and flags. What is not declared here is refused. Read by `ap
 `cli` only.
 """
 
+import contextlib
 import difflib
+import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +26,9 @@ PREFIX = "TGDAV_"
 DATA = "TGDAV_DATA"
 TESTS = "TGDAV_TEST_"
 """Variables of ours that are not settings: the data folder, and the tests' own."""
+
+_EMPTY_URL = re.compile(r"""^([ \t]*(?:database\.)?url[ \t]*=[ \t]*)(?:""|'')""", re.MULTILINE)
+_DATABASE = re.compile(r"^[ \t]*\[[ \t]*database[ \t]*\].*", re.MULTILINE)
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 Bytes = Annotated[ByteSize, Field(ge=0)]
@@ -268,6 +274,29 @@ def load(
         return Settings.model_validate(tables)
     except ValidationError as error:
         raise SettingsRefused(_sentence(error)) from error
+
+
+def with_database_url(text: str, url: str) -> str:
+    """The settings file `text` with `url` for its database; all else stays as it is written.
+
+    `text` must be valid and have no such url yet. Raises `SettingsRefused` where a person
+    has to find the place.
+    """
+    line = f"url = {json.dumps(url, ensure_ascii=False)}"
+    tables = tomllib.loads(text)
+    wanted = tables | {"database": {"url": url}}
+    for written in (
+        _EMPTY_URL.sub(lambda found: found[1] + line.removeprefix("url = "), text, count=1),
+        _DATABASE.sub(lambda found: f"{found[0]}\n{line}", text, count=1),
+        f"{text}\n[database]\n{line}\n",
+    ):
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            if tomllib.loads(written) == wanted:
+                return written
+    raise SettingsRefused(
+        f'write url = "…", with the database that was named, into [database] in {FILE} by hand: '
+        "its place there was not found"
+    )
 
 
 def _file(path: Path) -> dict[str, dict[str, Any]]:

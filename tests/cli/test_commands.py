@@ -109,6 +109,35 @@ def test_a_drive_on_postgresql_is_found_by_the_other_commands(tmp_path: Path, po
     assert not (data / "drive.db").exists()
 
 
+def test_a_database_is_remembered_in_a_settings_file_that_has_none(
+    tmp_path: Path, database_url: str
+):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "tgdav.toml").write_text('[database]\nurl = "" # the default\n[store]\ncopies = 2\n')
+    with serving(data, "--database", database_url) as server:
+        server.stop()
+    file = data / "tgdav.toml"
+    assert file.read_text() == (
+        f'[database]\nurl = "{database_url}" # the default\n[store]\ncopies = 2\n'
+    )
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(command("status", "--json", data=data))["files"] == 0
+
+
+def test_a_database_that_cannot_be_remembered_makes_no_drive(tmp_path: Path, database_url: str):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "tgdav.toml").write_text('database = {url = ""}\n')
+    code, said = refused("serve", "--database", database_url, data=data)
+    assert (code, "by hand" in said) == (78, True)
+    assert database_url not in said
+    assert not (data / "key").exists()
+    (data / "tgdav.toml").write_text(f'database = {{url = "{database_url}"}}\n')
+    with serving(data) as server:
+        assert server.request("GET", "/")[0] == 200
+
+
 def test_users_come_and_go_beside_a_running_server(tmp_path: Path):
     data = tmp_path / "drive"
     with serving(data) as server:

@@ -1,7 +1,7 @@
 """A drive where there is none: its key, its first store, its first user, its row."""
 
 import contextlib
-import json
+import os
 import secrets
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tgdav.blocks.rows import roster
 from tgdav.db import Database
 from tgdav.errors import DriveMissing
 from tgdav.maintenance import recover
-from tgdav.settings import FILE, KIB, MIB, Settings, load
+from tgdav.settings import FILE, KIB, MIB, Settings, load, with_database_url
 from tgdav.stores.directory import DirectoryStore
 from tgdav.tree.users import Users
 
@@ -29,7 +29,7 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
 
     Inside `alone`. The row of the drive is written last: until then another try begins anew. Raises
     `DriveMissing` where the folder holds what a lost drive left, `KeyRefused`,
-    `DatabaseError`, `StoreError`, `DiskFull`, `FolderRefused`.
+    `SettingsRefused`, `DatabaseError`, `StoreError`, `DiskFull`, `FolderRefused`.
     """
     with contextlib.closing(open_database(folder, settings)) as db:
         if drives.find(db):
@@ -37,23 +37,39 @@ def make_unless_made(folder: Path, settings: Settings) -> str | None:
         if recover.is_under_way(db):
             raise DriveMissing("a recovery has begun here: tgdav recover goes on with it")
         _refuse_leftovers(folder)
+        file = _with_database(folder, settings)
         keys = _key_of_new_drive(folder, settings)
         DirectoryStore.make(folder / STORE)
         roster.add(db, "directory", {"path": STORE})
         password = _first_password(db)
-        with writing(folder):
-            _remember_database(folder, settings)
+        if file is not None:
+            with writing(folder):
+                _replace_settings(folder, file)
         db.write(lambda c: drives.make(c, keys.key_id, best_aead(), CHUNKS))
         return password
 
 
-def _remember_database(folder: Path, settings: Settings) -> None:
-    """Tell the other commands of a database that `serve` was told of by a flag."""
-    if settings.database.url and not load(folder).database.url:
-        file = folder / FILE
-        with file.open("a", encoding="utf-8") as written:
-            file.chmod(0o600)
-            written.write(f"\n[database]\nurl = {json.dumps(settings.database.url)}\n")
+def _with_database(folder: Path, settings: Settings) -> str | None:
+    """The settings file that tells the other commands of the database that a flag named.
+
+    None if there was no such flag. Raises `SettingsRefused` if the file has no place for it.
+    """
+    url = settings.database.url
+    if not url or load(folder).database.url:
+        return None
+    file = folder / FILE
+    return with_database_url(file.read_text(encoding="utf-8") if file.exists() else "", url)
+
+
+def _replace_settings(folder: Path, text: str) -> None:
+    """As it holds a password, for nobody else; if it raises, the former file is unchanged."""
+    fresh = folder / f"{FILE}.new"
+    with fresh.open("w", encoding="utf-8") as written:
+        fresh.chmod(0o600)
+        written.write(text)
+        written.flush()
+        os.fsync(written.fileno())
+    fresh.replace(folder / FILE)
 
 
 def _refuse_leftovers(folder: Path) -> None:
