@@ -101,6 +101,14 @@ def test_lists_are_lists_in_the_file(tmp_path: Path):
     assert load(tmp_path, {}).server.trusted_proxies == ("10.0.0.1", "::1")
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e300", "-1"])
+def test_every_time_and_share_has_an_end(tmp_path: Path, number: str):
+    for section, name, field in options():
+        if field.annotation is float:
+            with pytest.raises(SettingsRefused, match=f"{section}.{name}: input should be"):
+                load(tmp_path, {variable(section, name): number})
+
+
 def test_sizes_are_read_with_their_units(tmp_path: Path):
     (tmp_path / FILE).write_text('[cache]\nmemory = "3 MiB"\n')
     assert load(tmp_path, {}).cache.memory == 3 << 20

@@ -125,13 +125,19 @@ class MaintenanceSettings(Section):
         500, ge=0, description="most packs that repair puts into distant stores in an hour; 0: all"
     )
     scrub_days: float = Field(
-        30.0, ge=0, description="days in which every replica is read and opened; 0: never"
+        30.0, ge=0, le=36500, description="days in which every replica is read and opened; 0: never"
     )
     fsck_hours: float = Field(
-        24.0, ge=0, description="hours between two comparisons with what the stores list; 0: never"
+        24.0,
+        ge=0,
+        le=36500 * 24,
+        description="hours between two comparisons with what the stores list; 0: never",
     )
     verify_hours: float = Field(
-        24.0, ge=0, description="hours between two trials of accounts and channels; 0: never"
+        24.0,
+        ge=0,
+        le=36500 * 24,
+        description="hours between two trials of accounts and channels; 0: never",
     )
 
 
@@ -207,16 +213,25 @@ class GcSettings(Section):
     """How patient the collection of garbage is."""
 
     age_s: float = Field(
-        86400.0, ge=0, description="seconds after which blocks that nothing names are condemned"
+        86400.0,
+        ge=0,
+        le=36500 * 86400,
+        description="seconds after which blocks that nothing names are condemned",
     )
     grace_s: float = Field(
-        86400.0, ge=0, description="seconds of serving between condemning and deleting"
+        86400.0,
+        ge=0,
+        le=36500 * 86400,
+        description="seconds of serving between condemning and deleting",
     )
     waste_share: float = Field(
         0.5, gt=0, le=1, description="part of a pack that is dead before it is rewritten"
     )
     every_hours: float = Field(
-        24.0, ge=0, description="hours between two collections by the clock; 0: by hand only"
+        24.0,
+        ge=0,
+        le=36500 * 24,
+        description="hours between two collections by the clock; 0: by hand only",
     )
 
 
