@@ -34,6 +34,10 @@ ALL = "all"
 """In place of a channel's id: every channel of the accounts that has packs."""
 
 
+LONGEST_ID = 18
+"""Digits that are no more than a database keeps."""
+
+
 class NamedStore(NamedTuple):
     """A store that the drive is in: its kind, and a directory's path, a channel's id or `ALL`."""
 
@@ -182,6 +186,6 @@ def _copy_logins(source: SqlLedger, target: SqlLedger) -> None:
 def _channel_id(where: str) -> int:
     """Some programs show channel ids with -100 before them."""
     shown = where.removeprefix("-100").removeprefix("-")
-    if not shown.isdecimal():
+    if not shown.isdecimal() or len(shown) > LONGEST_ID:
         raise StoreError(f"{where!r} is no channel's id, and not {ALL}")
     return int(shown)

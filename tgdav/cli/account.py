@@ -10,7 +10,14 @@ import click
 
 from tgdav import app
 from tgdav.blocks.ledger import SqlLedger
-from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
+from tgdav.cli.frame import (
+    NUMBER,
+    ask_passphrase,
+    data_option,
+    json_option,
+    print_json,
+    read_line,
+)
 from tgdav.errors import AccountInUse, AccountUnknown
 from tgdav.stores.telegram.login import Login, by_phone, by_session, by_token, key_in
 from tgdav.stores.telegram.loop import EventLoop
@@ -68,7 +75,7 @@ def show(folder: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("no", type=int, required=False)
+@click.argument("no", type=NUMBER, required=False)
 @json_option
 @data_option
 def check(folder: Path, no: int | None, as_json: bool) -> None:
@@ -90,7 +97,7 @@ def check(folder: Path, no: int | None, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("no", type=int)
+@click.argument("no", type=NUMBER)
 @click.option("--yes", is_flag=True, help="Remove it without asking.")
 @data_option
 def remove(folder: Path, no: int, yes: bool) -> None:
@@ -156,7 +163,7 @@ def _print(accounts: list[dict[str, object]], as_json: bool) -> None:
 
 def line() -> str:
     """The next line of standard input."""
-    return sys.stdin.readline().strip()
+    return read_line().strip()
 
 
 def ask(what: str, *, hidden: bool = False) -> Callable[[], str]:

@@ -5,8 +5,10 @@ not wait for the code of the others.
 """
 
 import contextlib
+import errno
 import importlib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +29,11 @@ COMMANDS = (
     *("fsck", "scrub", "repair", "verify", "maintenance"),
     *("gc", "trash", "versions", "snapshot", "recover"),
 )
-EX_DAMAGE, EX_REFUSED, EX_BUSY = 3, 65, 75
+EX_FAILED, EX_DAMAGE, EX_REFUSED, EX_FULL, EX_BUSY = 1, 3, 65, 73, 75
+
+MOST = 2**63 - 1
+"""The largest number that a database keeps."""
+NUMBER = click.IntRange(0, MOST)
 
 EXIT_CODES = """
 \b
@@ -38,6 +44,22 @@ Exit codes: 0 done · 1 failed · 2 wrong usage · 3 damage found · 65 refused,
 74 database · 75 in use or busy, try again · 76 database of a newer tgdav ·
 77 wrong key or unsafe key file · 78 settings
 """
+
+
+class Span(click.FloatRange):
+    """A time, in its option's unit; a bound in years is to keep nanoseconds below `MOST`."""
+
+    def __init__(self, longest: float, *, min_open: bool = False) -> None:
+        super().__init__(0, longest, min_open=min_open)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As a range does, which lets nan pass."""
+        span: float = super().convert(value, param, ctx)
+        if math.isnan(span):
+            self.fail("nan is not a number.", param, ctx)
+        return span
 
 
 class Commands(click.Group):
@@ -67,8 +89,17 @@ def main() -> None:
         click.echo(f"tgdav: {error}", err=True)
         sys.exit(exit_code(error))
     except BrokenPipeError:
-        # Whoever read our output has read enough; nothing may be written any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has read enough
+    except OSError as error:
+        _drop_output()  # its disk may be the full one
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"tgdav: {where}{error.strerror or error}", err=True)
+        sys.exit(EX_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else EX_FAILED)
+
+
+def _drop_output() -> None:
+    """Have the interpreter write nothing more, as it does when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_code(error: TgdavError) -> int:
@@ -80,7 +111,7 @@ def exit_code(error: TgdavError) -> int:
             return EX_BUSY
         case Refused():
             return EX_REFUSED
-    return 1
+    return EX_FAILED
 
 
 def data_option(command: F) -> F:
@@ -120,10 +151,18 @@ def beside_server(folder: Path) -> Iterator[bool]:
         yield is_beside
 
 
+def read_line() -> str:
+    """The next line of standard input, without its end. Raises `Refused` if it is no text."""
+    try:
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise Refused("standard input is not UTF-8") from error
+
+
 def read_password(from_stdin: bool, what: str = "Password") -> str:
     """Ask for `what` twice, or take the first line of standard input."""
     if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
+        return read_line()
     password: str = click.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
     return password
 

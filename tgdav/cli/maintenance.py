@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from tgdav import app
-from tgdav.cli.frame import EX_DAMAGE, ask_passphrase, data_option, json_option, print_json
+from tgdav.cli.frame import (
+    EX_DAMAGE,
+    Span,
+    ask_passphrase,
+    data_option,
+    json_option,
+    print_json,
+)
 from tgdav.errors import Refused
 from tgdav.maintenance import turn
 from tgdav.maintenance.schedule import Ran, asked, last_runs
@@ -46,7 +53,7 @@ def show(folder: Path, as_json: bool) -> None:
 @click.argument("job", type=click.Choice(JOBS))
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Span(365 * 86400, min_open=True),
     default=3600.0,
     show_default=True,
     help="Seconds to wait for it; it goes on after them.",
@@ -72,7 +79,7 @@ def run(folder: Path, job: str, wait: float, as_json: bool) -> None:
 @command.command()
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0, min_open=True, max=24 * 365),
+    type=Span(24 * 365, min_open=True),
     default=24.0,
     show_default=True,
     help="How long, from now.",

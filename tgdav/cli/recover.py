@@ -12,7 +12,7 @@ from tgdav.app import recovering
 from tgdav.app.reach import Reach
 from tgdav.app.recovering import Key, NamedStore, Outcome
 from tgdav.blocks.ledger import SqlLedger
-from tgdav.cli.frame import data_option, json_option, print_json
+from tgdav.cli.frame import data_option, json_option, print_json, read_line
 from tgdav.cli.progress import progress_line
 from tgdav.errors import KeyRefused, SettingsRefused
 
@@ -75,7 +75,7 @@ def command(
     folder. One user's account that was in the drive's channels is logged in, by phone and
     code; it stays the drive's. Others are added later by tgdav account add.
     """
-    session = sys.stdin.readline().strip() if session_stdin else None
+    session = read_line().strip() if session_stdin else None
     with progress_line() as told:
         done = recovering.recover(
             folder,
@@ -125,9 +125,9 @@ def _words_in(text: str) -> str:
 
 
 def _read(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.read()
     try:
+        if str(file) == "-":
+            return sys.stdin.read()
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise KeyRefused(f"the key's file cannot be read: {error}") from error

@@ -6,7 +6,15 @@ from pathlib import Path
 import click
 
 from tgdav import app
-from tgdav.cli.frame import EX_DAMAGE, ask_passphrase, data_option, json_option, print_json
+from tgdav.cli.frame import (
+    EX_DAMAGE,
+    NUMBER,
+    Span,
+    ask_passphrase,
+    data_option,
+    json_option,
+    print_json,
+)
 from tgdav.cli.progress import progress
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.scrub import Scrubbed, scrub
@@ -19,13 +27,13 @@ from tgdav.web.page import readable
 @click.option(
     "--older-than",
     "days",
-    type=click.FloatRange(min=0),
+    type=Span(36500),
     default=0.0,
     help="Pass over what was read in the last so many days.",
 )
 @click.option(
     "--rate",
-    type=click.IntRange(min=0),
+    type=NUMBER,
     default=0,
     help="Most bytes to read in a second; 0: no bound.",
 )

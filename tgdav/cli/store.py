@@ -7,7 +7,15 @@ import click
 
 from tgdav import app
 from tgdav.blocks.rows.status import StoreStatus
-from tgdav.cli.frame import ask_passphrase, beside_server, data_option, json_option, print_json
+from tgdav.cli.frame import (
+    MOST,
+    NUMBER,
+    ask_passphrase,
+    beside_server,
+    data_option,
+    json_option,
+    print_json,
+)
 from tgdav.cli.progress import progress_bar
 
 
@@ -33,22 +41,21 @@ def directory(folder: Path, path: Path) -> None:
 
 @add.command()
 @click.option("--create", "title", metavar="TITLE", help="Make a private channel called TITLE.")
-@click.option("--channel", "channel_id", type=int, help="Use the channel of this id.")
+@click.option(
+    "--channel", "shown", type=click.IntRange(-MOST, MOST), help="Use the channel of this id."
+)
 @data_option
-def telegram(folder: Path, title: str | None, channel_id: int | None) -> None:
+def telegram(folder: Path, title: str | None, shown: int | None) -> None:
     """Keep packs in a channel at Telegram as well, by all accounts.
 
     A channel that exists has to have an account as an admin who may post. Packs go to the
     stores in the order of their numbers; `tgdav store drain` empties one into the others.
     """
-    if (title is None) == (channel_id is None):
+    if (title is None) == (shown is None):
         raise click.UsageError("name one of --create TITLE and --channel ID")
+    channel_id = None if shown is None else _channel_id(shown)
     with app.opened(folder, passphrase=ask_passphrase) as drive:
-        # Some programs show channel ids with -100 before them.
-        shown = str(channel_id or 0).removeprefix("-100").removeprefix("-")
-        no = drive.add_telegram(
-            title=title or "", channel_id=None if title is not None else int(shown)
-        )
+        no = drive.add_telegram(title=title or "", channel_id=channel_id)
     click.echo(f"store {no} added")
 
 
@@ -70,7 +77,7 @@ def show(folder: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("no", type=int)
+@click.argument("no", type=NUMBER)
 @click.option("--stop", is_flag=True, help="Use the store again; what has moved stays moved.")
 @json_option
 @data_option
@@ -97,13 +104,21 @@ def drain(folder: Path, no: int, stop: bool, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("no", type=int)
+@click.argument("no", type=NUMBER)
 @data_option
 def remove(folder: Path, no: int) -> None:
     """Give up the store NO, if it holds nothing."""
     with app.opened(folder, passphrase=ask_passphrase) as drive:
         drive.vault.remove_store(no)
     click.echo(f"store {no} removed")
+
+
+def _channel_id(shown: int) -> int:
+    """Some programs show channel ids with -100 before them."""
+    digits = str(shown).removeprefix("-100").removeprefix("-")
+    if not digits:
+        raise click.UsageError(f"{shown} is no channel's id")
+    return int(digits)
 
 
 def _path(store: StoreStatus) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tgdav import app
-from tgdav.cli.frame import ask_passphrase, data_option, json_option
+from tgdav.cli.frame import NUMBER, Span, ask_passphrase, data_option, json_option
 from tgdav.errors import NotFound, UserUnknown
 from tgdav.tree.paths import parse
 from tgdav.tree.permit import Permit
@@ -43,7 +43,7 @@ def show(folder: Path, below: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("entry", type=int)
+@click.argument("entry", type=NUMBER)
 @click.option("--to", help="Put it there: a path that is free, in a folder that exists.")
 @data_option
 def restore(folder: Path, entry: int, to: str | None) -> None:
@@ -54,8 +54,8 @@ def restore(folder: Path, entry: int, to: str | None) -> None:
 
 
 @command.command()
-@click.argument("entries", type=int, nargs=-1)
-@click.option("--days", type=click.FloatRange(min=0), help="What was deleted that long ago.")
+@click.argument("entries", type=NUMBER, nargs=-1)
+@click.option("--days", type=Span(36500), help="What was deleted that long ago.")
 @click.option("--all", "everything", is_flag=True, help="The whole trash.")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @data_option

@@ -5,7 +5,14 @@ from pathlib import Path
 import click
 
 from tgdav import app
-from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json, read_password
+from tgdav.cli.frame import (
+    NUMBER,
+    ask_passphrase,
+    data_option,
+    json_option,
+    print_json,
+    read_password,
+)
 from tgdav.tree.users import User
 
 
@@ -24,7 +31,7 @@ password_stdin = click.option(
 @password_stdin
 @click.option("--read-only", is_flag=True, help="May read, and change nothing.")
 @click.option("--root", default="/", show_default=True, help="Directory that is the user's /.")
-@click.option("--quota", type=click.IntRange(min=0), help="Most bytes that the user may keep.")
+@click.option("--quota", type=NUMBER, help="Most bytes that the user may keep.")
 @data_option
 def add(
     folder: Path, name: str, password_stdin: bool, read_only: bool, root: str, quota: int | None

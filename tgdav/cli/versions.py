@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tgdav import app
-from tgdav.cli.frame import ask_passphrase, data_option, json_option, print_json
+from tgdav.cli.frame import NUMBER, ask_passphrase, data_option, json_option, print_json
 from tgdav.tree.history import Kept
 from tgdav.tree.paths import parse
 from tgdav.tree.permit import Permit
@@ -15,7 +15,7 @@ from tgdav.web.page import readable
 
 @click.command()
 @click.argument("path")
-@click.option("--restore", "wanted", type=int, metavar="N", help="Give the file this version.")
+@click.option("--restore", "wanted", type=NUMBER, metavar="N", help="Give the file this version.")
 @json_option
 @data_option
 def command(folder: Path, path: str, wanted: int | None, as_json: bool) -> None:

@@ -26,7 +26,7 @@ def make_engine(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed)
         return _postgresql(parsed.set(drivername="postgresql+psycopg"), "SERIALIZABLE", WRITES)
-    except (exc.ArgumentError, exc.NoSuchModuleError) as error:
+    except (exc.ArgumentError, exc.NoSuchModuleError, ValueError, TypeError) as error:
         raise DatabaseError(f"not a database address: {error}") from error
 
 
