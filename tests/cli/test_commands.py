@@ -263,6 +263,13 @@ def test_without_a_drive_commands_say_so(tmp_path: Path):
     assert not (tmp_path / "nothing").exists()
 
 
+def test_a_tls_key_without_its_certificate_serves_nothing(tmp_path: Path):
+    code, said = refused(
+        "serve", "--tls-key", "key.pem", "--port", str(free_port()), data=tmp_path / "drive"
+    )
+    assert (code, "tls_cert" in said) == (78, True)
+
+
 def test_passwords_without_tls_are_kept_on_this_machine(tmp_path: Path):
     code, said = refused(
         "serve", "--host", "0.0.0.0", "--port", str(free_port()), data=tmp_path / "drive"

@@ -135,6 +135,15 @@ def test_a_body_cut_by_the_end_of_tls_is_incomplete(
     assert application.bodies == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_key_without_a_certificate_is_not_plain_http(
+    application: Application, certificate: tuple[Path, Path], host: str
+) -> None:
+    options = ServerOptions(host=host, port=0, tls_key=certificate[1], insecure=True)
+    with pytest.raises(SettingsRefused, match="without a certificate"):
+        Server(application, options)
+
+
 def test_old_tls_is_not_spoken(server: Server, certificate: tuple[Path, Path]) -> None:
     assert server.tls is not None
     assert server.tls.minimum_version == ssl.TLSVersion.TLSv1_2

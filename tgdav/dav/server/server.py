@@ -38,8 +38,9 @@ class Server(HTTPServer):
     def __init__(self, application: Application, options: ServerOptions) -> None:
         """Listen: clients may connect from here on, and are served once `serve` runs.
 
-        Raises `SettingsRefused` for a certificate that cannot be used, and for an
-        address beyond this machine without one (unless `insecure`); `AddressInUse`.
+        Raises `SettingsRefused` for a certificate that cannot be used, for a key without
+        one, and for an address beyond this machine without one (unless `insecure`);
+        `AddressInUse`.
         """
         _require_safe(options)
         # Its other arguments are of parts that are replaced below.
@@ -164,6 +165,8 @@ class Server(HTTPServer):
 
 
 def _require_safe(options: ServerOptions) -> None:
+    if options.tls_key and not options.tls_cert:
+        raise SettingsRefused("a TLS key without a certificate: name that as server.tls_cert")
     if options.tls_cert or options.insecure or _is_loopback(options.host):
         return
     raise SettingsRefused(
