@@ -1,18 +1,22 @@
 """Drives that were recovered: their machine before them, and those after."""
 
+import contextlib
+
 import pytest
 from sqlalchemy import select
 
 from tests.blocks.room import FIRST_STORE, content
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
-from tests.maintenance.test_recover import kept, lost, other_db, same
+from tests.maintenance.test_recover import kept, lost, other_db, same, with_journal_alone
+from tests.tree.drive import ADA
 from tgdav.blocks.rows.tables import packs
 from tgdav.db import Database
 from tgdav.errors import (
     ContentLost,
     StoresAhead,
 )
+from tgdav.maintenance import recover
 
 __all__ = ["lost", "other_db"]
 
@@ -131,3 +135,115 @@ def test_digests_are_told_by_the_snapshot(lost, other_db, tmp_path):
     assert {d for d in told.values() if d} <= set(true.values())
     assert any(told.values())
     again.close()
+
+
+@pytest.fixture
+def third_db(tmp_path):
+    """A database for the machine after the next."""
+    database = Database.open(f"sqlite:///{tmp_path / 'third.db'}")
+    yield database
+    database.close()
+
+
+def lose_the_last(lost):
+    """Have the store know of some last saves, but not what was saved."""
+    lost.drive.mkdir("/up")
+    lost.drive.save("/doc", content(3000, 1), modified_ns=5)
+    lost.drive.save("/trashed", content(3000, 1))
+    lost.snapshots.take()
+    before = {each.locator for each in lost.room.store.scan()}
+    lost.drive.save("/doc", content(3000, 2))
+    lost.drive.save("/trashed", content(3000, 2))
+    lost.drive.delete("/trashed")
+    lost.drive.save("/up/fresh", content(3000, 3))
+    lost.drive.copy("/up/fresh", "/up/twin")
+    lost.drive.save("/up/fresh", content(3000, 4))
+    lost.flush()
+    (pack,) = [each for each in lost.room.store.scan() if each.locator not in before]
+    with_journal_alone(lost, pack)
+
+
+@pytest.mark.parametrize(
+    "go_on",
+    [
+        lambda drive: drive.save("/up/fresh", content(3000, 4)),
+        lambda drive: drive.save("/up/fresh", content(3000, 5)),
+        lambda drive: drive.save("/elsewhere", content(3000, 2)),
+        lambda drive: drive.copy("/doc", "/doc2"),
+        lambda drive: drive.splice("/doc", 3000, b"appended" * 100),
+        lambda drive: drive.tree.trash.restore(drive.tree.trash.entries()[0].no, ADA),
+        lambda drive: drive.delete("/up"),
+    ],
+    ids=["saved again", "saved anew", "content again", "copied", "appended", "restored", "deleted"],
+)
+def test_what_was_undone_is_undone_in_every_recovery(lost, other_db, third_db, tmp_path, go_on):
+    """Also if its content is there by then: what came after has not seen it."""
+    lose_the_last(lost)
+    again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    assert sorted(done.unsaved_names) == ["doc", "fresh", "trashed", "twin"]
+    assert again.drive.found() == {"/up": None, "/doc": content(3000, 1)}
+    go_on(again.drive)
+    again.flush()
+    last, done = disaster.recovered(third_db, again, tmp_path / "third")
+    assert (done.unsaved, done.lost_blocks, done.notes) == (0, 0, [])
+    same(again, last)
+    last.drive.save("/new", b"numbers go on")
+    last.close()
+    again.close()
+
+
+def test_it_is_undone_without_the_snapshot_too(lost, other_db, third_db, tmp_path):
+    lose_the_last(lost)
+    again, _ = disaster.recovered(other_db, lost, tmp_path / "again")
+    again.drive.save("/up/fresh", content(3000, 4))
+    again.snapshots.take()
+    for snapshot in kept(lost, "snapshot"):
+        lost.room.store.delete([snapshot.locator])
+    last, done = disaster.recovered(third_db, again, tmp_path / "third")
+    assert (done.snapshot_position, done.unsaved) == (0, 0)
+    same(again, last, root=False)
+    last.close()
+    again.close()
+
+
+def test_a_machine_that_told_nothing_of_what_it_undid_never_was(lost, other_db, third_db, tmp_path):
+    lose_the_last(lost)
+    again, first = disaster.recovered(other_db, lost, tmp_path / "again")
+    again.drive.save("/up/fresh", content(3000, 4))
+    again.close()
+    last, done = disaster.recovered(third_db, lost, tmp_path / "third")
+    assert done.position == first.position
+    assert sorted(done.unsaved_names) == sorted(first.unsaved_names)
+    assert last.drive.found() == {"/up": None, "/doc": content(3000, 1)}
+    last.close()
+
+
+def test_numbers_of_what_was_undone_are_not_given_again(
+    lost, other_db, third_db, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(recover, "SLACK", 0)
+    lose_the_last(lost)
+    again, _ = disaster.recovered(other_db, lost, tmp_path / "again")
+    made = again.drive.save("/new", content(3000, 6))
+    assert made.no > lost.drive.node("/up/twin").no
+    assert made.version > lost.drive.node("/up/fresh").version
+    again.flush()
+    last, _ = disaster.recovered(third_db, again, tmp_path / "third")
+    same(again, last)
+    last.close()
+    again.close()
+
+
+def test_it_is_undone_in_postgresql_too(other_db, third_db, postgres_url, tmp_path):
+    lost = disaster.machine(other_db, tmp_path / "lost")
+    lose_the_last(lost)
+    with contextlib.closing(Database.open(postgres_url)) as db:
+        again, done = disaster.recovered(db, lost, tmp_path / "again")
+        assert sorted(done.unsaved_names) == ["doc", "fresh", "trashed", "twin"]
+        again.drive.save("/up/fresh", content(3000, 4))
+        again.flush()
+        last, _ = disaster.recovered(third_db, again, tmp_path / "third")
+        same(again, last)
+        last.close()
+        again.close()
+    lost.close()

@@ -7,7 +7,6 @@ where it was stopped. The drive's own row comes last: before it there is no driv
 import secrets
 import time
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -38,7 +37,7 @@ from tgdav.errors import (
 )
 from tgdav.maintenance import lineage
 from tgdav.maintenance.lineage import Gap, Lineage
-from tgdav.maintenance.restoring import Report, Restoring, begin, is_under_way
+from tgdav.maintenance.restoring import NAMED, Report, Restoring, begin, is_under_way
 from tgdav.stores.pool import StorePool
 from tgdav.tree import replaying
 from tgdav.tree.tables import extents, journal, nodes, trash, trashed, unsaved, versions
@@ -125,7 +124,7 @@ class Recovery:
             if self._restoring.load(chosen):
                 break
         at = self._restoring.replay(history)
-        self._undo_unsaved(told)
+        self._require_saved(told)
         return self._finish(history, told, at, chosen.position if chosen else 0)
 
     def _head(self) -> dict[str, Any]:
@@ -156,8 +155,8 @@ class Recovery:
                 f"{why}; give the drive's other stores as well, or --yes to go on without"
             )
 
-    def _undo_unsaved(self, told: dict[str, Any]) -> None:
-        """Let go of what never reached a store, once it is sure that it did not."""
+    def _require_saved(self, told: dict[str, Any]) -> None:
+        """Raise `RecoveryIncomplete` if content is missing that another store may have."""
         self._db.write(replaying.forget_saved)
         with self._db.read() as connection:
             count = int(connection.scalars(select(func.count()).select_from(unsaved)).one())
@@ -170,40 +169,40 @@ class Recovery:
                 f"{count} saves have content that is not here, and the drive had {named} stores, "
                 f"where {self._stores} were given"
             )
-        after = -1
-        while after:
-            after, names = self._db.write(partial(_undo_page, after))
-            self._report.name(names)
-        self._db.write(lambda c: lost.forget_unnamed(c, select(extents.c.block)))
 
     def _finish(self, history: Lineage, told: dict[str, Any], at: int, since: int) -> Recovered:
-        """Write the drive's row, in a new epoch that begins after change `at`."""
+        """Write the drive's row, in a new epoch that begins after change `at`.
+
+        What the stores did not get is undone with it: so begins the epoch, or it does not.
+        """
         drive = self._drive(history, told)
         created_ns = told.get("created_ns", time.time_ns())
         epochs = history.epochs | {drive.epoch: Beginning(at, secrets.token_hex(8))}
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> tuple[list[str], int]:
             _go_on_from(connection, at)
             for kind, tables in _NUMBERED.items():
                 _pass_over(connection, kind, tables)
+            names = replaying.undo_unsaved(connection)
+            lost.forget_unnamed(connection, select(extents.c.block))
             connection.execute(delete(found))
             connection.execute(delete(recovery))
             drives.remake(connection, drive, created_ns, epochs)
+            return names, lost.count(connection)
 
         with self._db.read() as connection:
             unread = int(connection.scalars(_LOST_PACKS).one())
-            lost_blocks = lost.count(connection)
         if unread:
             self._report.note(f"{unread} packs could not be read")
-        self._db.write(work)
+        names, lost_blocks = self._db.write(work)
         report = self._report
         return Recovered(
             drive,
             at,
             since,
             report.replayed,
-            report.unsaved,
-            report.names,
+            len(names),
+            names[:NAMED],
             lost_blocks,
             report.notes,
         )
@@ -235,10 +234,6 @@ def _walk(history: Lineage, connection: Connection, at: int) -> Gap | None:
 
 def _told(gap: Gap) -> str:
     return f"no pack at hand has the changes {gap.after + 1} to {gap.before - 1}"
-
-
-def _undo_page(after: int, connection: Connection) -> tuple[int, list[str]]:
-    return replaying.undo_unsaved(connection, after)
 
 
 def _go_on_from(connection: Connection, position: int) -> None:

@@ -44,20 +44,14 @@ _REPLAYED = update(recovery).values(stage="journal", journal=bindparam("up_to"))
 
 @dataclass(slots=True)
 class Report:
-    """What a recovery tells in the end; names and notes are bounded."""
+    """What a recovery tells in the end; notes are bounded."""
 
     replayed: int = 0
-    unsaved: int = 0
-    names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def note(self, what: str) -> None:
         if len(self.notes) < NAMED and what not in self.notes:
             self.notes.append(what)
-
-    def name(self, names: list[str]) -> None:
-        self.unsaved += len(names)
-        self.names += names[: NAMED - len(self.names)]
 
 
 class Restoring:

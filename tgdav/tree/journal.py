@@ -47,6 +47,9 @@ Change = Mapping[str, object]
 * "restore": "trash", "parent", "name": the entry's top is put there, all below as it was
 * "forget": no "node", but "trash", a list of entries, and "versions", a list of
   [node, version]: gone for good, with all old versions of the nodes of those entries
+* "undo": no "node", but "versions", a list of what a recovery undid, as the content had not
+  reached a store, and "files", a list of [node, version, modified_ns]: what had one of
+  those, in the tree or in the trash, has this; and is no more, if that is null
 * "touch": "created_ns", "modified_ns"
 * "user": "name", "password" (its hash), "read_only", "root", "quota", "created_ns"
 * "user gone": "name"

@@ -3,11 +3,11 @@
 By the same statements that made them first; nothing is asked that was asked then. A
 save whose blocks are in no pack never reached the stores. It is made all the same, as
 later changes rely on it, and undone in the end: the file has its former version again,
-or no name.
+or no name. That is a change like any other: what comes after it has seen nothing else.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from tgdav.blocks.rows import index, lost
 from tgdav.blocks.rows.tables import blocks, packs
 from tgdav.errors import DatabaseTooNew
-from tgdav.tree import history, nodes, properties, subtrees, trash
+from tgdav.tree import history, journal, nodes, properties, subtrees, trash
 from tgdav.tree.basket import throw
 from tgdav.tree.nodes import Node, follow
 from tgdav.tree.paths import Path
@@ -64,20 +64,17 @@ _lost = (
     .where(packs.c.kind == "lost")
 )
 _SAVED = delete(unsaved).where(unsaved.c.version.not_in(_lost))
-_VERSIONS = (
-    select(unsaved.c.version)
-    .where(unsaved.c.version > bindparam("after", type_=BigInteger))
-    .order_by(unsaved.c.version)
-    .limit(bindparam("most"))
-)
+_VERSIONS = select(unsaved.c.version).order_by(unsaved.c.version)
+_GONE = bindparam("gone", expanding=True, type_=BigInteger)
 
 
 def _naming(table: Table) -> Select[Any]:
-    """What has the version, in the tree or in the trash."""
+    """What has one of the versions, in the tree or in the trash."""
     return (
         select(table.c.no, table.c.name, unsaved.c.node, unsaved.c.former, unsaved.c.former_ns)
         .join(unsaved, unsaved.c.version == table.c.version)
-        .where(unsaved.c.version == bindparam("of_version", type_=BigInteger))
+        .where(unsaved.c.version.in_(_GONE))
+        .order_by(table.c.no)
     )
 
 
@@ -89,8 +86,9 @@ def _giving_back(table: Table) -> Update:
     )
 
 
-_NAMES = {table: _naming(table) for table in (rows, trashed)}
-_GIVE_BACK = {table: _giving_back(table) for table in (rows, trashed)}
+_NAMES = [_naming(table) for table in (rows, trashed)]
+# A number is in the tree or in the trash, never in both.
+_GIVE_BACK = [_giving_back(table) for table in (rows, trashed)]
 _KEPT_OF = kept.c.node == bindparam("of_node", type_=BigInteger)
 _NEWEST_KEPT = (
     select(kept.c.version, kept.c.modified_ns)
@@ -105,16 +103,19 @@ _EMPTY = (
     delete(trashed).where(trashed.c.no == bindparam("of_node")),
     delete(entries).where(entries.c.node == bindparam("of_node")),
 )
-_FORGET = [
-    delete(table).where(column == bindparam("of_version", type_=BigInteger))
-    for table, column in (
-        (extents, extents.c.version),
-        (kept, kept.c.version),
-        (retired, retired.c.version),
-        (unsaved, unsaved.c.version),
-        (versions, versions.c.no),
-    )
-]
+_FORGET = (
+    update(unsaved).where(unsaved.c.former.in_(_GONE)).values(former=null()),
+    *(
+        delete(table).where(column.in_(_GONE))
+        for table, column in (
+            (extents, extents.c.version),
+            (kept, kept.c.version),
+            (retired, retired.c.version),
+            (unsaved, unsaved.c.version),
+            (versions, versions.c.no),
+        )
+    ),
+)
 
 Change = dict[str, Any]
 
@@ -210,6 +211,9 @@ class Replaying:
         trash.forget_entries(self._connection, change["trash"])
         trash.forget_versions(self._connection, change["versions"])
 
+    def _undo(self, change: Change) -> None:
+        _undo(self._connection, change["versions"], change["files"])
+
     def _touch(self, change: Change) -> None:
         if node := self._find(change["node"]):
             times = change["modified_ns"], change["created_ns"]
@@ -272,6 +276,7 @@ _DID: dict[str, Callable[[Replaying, Change], None]] = {
     "delete": Replaying._delete,
     "restore": Replaying._restore,
     "forget": Replaying._forget,
+    "undo": Replaying._undo,
     "touch": Replaying._touch,
     "properties": Replaying._properties,
     "user": Replaying._user,
@@ -284,41 +289,52 @@ def forget_saved(connection: Connection) -> None:
     connection.execute(_SAVED)
 
 
-def undo_unsaved(connection: Connection, after: int, most: int = 100) -> tuple[int, list[str]]:
-    """Undo some of the saves whose content is in no pack, those of versions after `after`.
+def undo_unsaved(connection: Connection) -> list[str]:
+    """Undo every save whose content is in no pack, and journal it; the files' names.
 
-    Returns the last version that was undone (0: there is none left), and the files' names.
+    The journal tells what each file has then: when it is replayed, the content may be there.
     """
-    page = connection.scalars(_VERSIONS, {"after": after, "most": most}).all()
-    names = [name for version in page for name in _undo(connection, version)]
-    return (page[-1] if page else 0), names
+    names: list[str] = []
+    for page in index.batches(connection.scalars(_VERSIONS).all()):
+        files = []
+        for no, name, node, former, former_ns in _having(connection, page):
+            names.append(name)
+            is_told = former is not None and no == node
+            files.append((no, *((former, former_ns) if is_told else _newest_kept(connection, no))))
+        _undo(connection, page, files)
+        journal.append(connection, {"did": "undo", "versions": page, "files": files})
+    return names
 
 
-def _undo(connection: Connection, version: int) -> Iterator[str]:
-    for table, naming in _NAMES.items():
-        for no, name, node, former, former_ns in connection.execute(
-            naming, {"of_version": version}
-        ).all():
-            yield name
-            before = former if no == node else None
-            _give_back(connection, table, no, before and (before, former_ns))
-    for statement in _FORGET:
-        connection.execute(statement, {"of_version": version})
+def _having(connection: Connection, page: list[int]) -> Iterator[Any]:
+    for naming in _NAMES:
+        yield from connection.execute(naming, {"gone": page}).all()
 
 
-def _give_back(
-    connection: Connection, table: Table, no: int, former: tuple[int, int] | None
+def _newest_kept(connection: Connection, no: int) -> tuple[int | None, int]:
+    """What the file's name had before, and its time; (None, 0) if nothing is kept."""
+    found = connection.execute(_NEWEST_KEPT, {"of_node": no}).one_or_none()
+    return (found.version, found.modified_ns) if found else (None, 0)
+
+
+def _undo(
+    connection: Connection, gone: Sequence[int], files: Sequence[tuple[int, int | None, int]]
 ) -> None:
-    """Let the file have its former version again, or the newest that is kept of its name."""
-    former = former or connection.execute(_NEWEST_KEPT, {"of_node": no}).one_or_none()
-    if former:
-        told = {"of_node": no, "former": former[0], "former_ns": former[1]}
-        connection.execute(_GIVE_BACK[table], told)
-        connection.execute(_FORGET_GIVEN, {"of_node": no, "former": former[0]})
-        return
+    """Let nothing of these versions be left; `files` have them, and each its former again."""
+    for no, former, former_ns in files:
+        if former is None:
+            _drop(connection, no)
+            continue
+        told = {"of_node": no, "former": former, "former_ns": former_ns}
+        for statement in (*_GIVE_BACK, _FORGET_GIVEN):
+            connection.execute(statement, told)
+    for statement in _FORGET:
+        connection.execute(statement, {"gone": gone})
+
+
+def _drop(connection: Connection, no: int) -> None:
+    """Drop a file and its past from the tree, or from the trash."""
     connection.execute(_FORGET_KEPT, {"of_node": no})
-    if table is rows:
-        subtrees.delete_alone(connection, no)
-        return
+    subtrees.delete_alone(connection, no)
     for statement in _EMPTY:
         connection.execute(statement, {"of_node": no})
