@@ -103,6 +103,21 @@ def test_what_had_not_reached_a_store_never_happened(lost, other_db, tmp_path):
     again.close()
 
 
+def test_a_snapshot_by_the_clock_does_not_overtake_what_it_names(lost, other_db, tmp_path):
+    lost.drive.save("/doc", b"old" * 500)
+    lost.flush()
+    lost.drive.save("/doc", b"new" * 700)
+    lost.drive.save("/fresh", b"fresh" * 900)
+    lost.snapshots.run_if_due(1)
+    delivery = lost.vault._flusher._delivery
+    delivery.deliver(delivery.waiting, lambda: None)
+    again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    assert done.snapshot_position == 3
+    assert (done.unsaved, done.lost_blocks) == (0, 0)
+    same(lost, again)
+    again.close()
+
+
 def with_journal_alone(lost, listed):
     """Put in place of a pack one that has its journal and none of its blocks."""
     from tests.blocks.room import KEYS

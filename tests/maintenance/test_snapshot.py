@@ -140,6 +140,49 @@ def test_a_store_that_takes_nothing_costs_no_older_snapshot(machine):
     assert len(captions(machine, "snapshot")) >= 2
 
 
+def test_none_is_complete_before_the_stores_have_what_it_names(machine):
+    machine.drive.save("/a", b"x")
+
+    def go_away(_told):
+        machine.drive.save("/b", b"x" * 3000)
+        refuse(machine.room.store, StoreBusy("not now", 0.1))
+
+    with pytest.raises(StoreBusy):
+        machine.snapshots.take(go_away)
+    assert complete(machine) == []
+    machine.room.store.heal()
+    machine.snapshots.take()
+    assert len(complete(machine)) == 1
+    assert len(captions(machine, "snapshot")) == 1
+    assert machine.room.spooled_files() == []
+
+
+def test_the_clock_keeps_heads_true_while_a_store_takes_no_packs(machine):
+    machine.drive.save("/a", b"x")
+    machine.snapshots.take()
+    machine.drive.save("/b", b"x" * 3000)
+    refuse(machine.room.store, StoreBusy("not now", 0.1))
+    added = machine.room.add_store()
+    machine.room.pool.set(3, added, writable=True)
+    machine.room.pool.copies = machine.room.pool.quorum = 2
+    with pytest.raises(StoreBusy):
+        machine.snapshots.run_if_due(1)
+    assert [parse_caption(each.caption).kind for each in added.scan()].count("head") == 1
+    machine.room.store.heal()
+
+
+def test_a_pack_that_is_damaged_in_the_spool_does_not_keep_the_clock_from_taking_one(machine):
+    machine.drive.save("/a", content(3000))
+    machine.vault._flusher._pack_now()
+    (spooled,) = (machine.room.folder / "spool").glob("??/*")
+    whole = bytearray(spooled.read_bytes())
+    whole[300] ^= 1
+    spooled.chmod(0o600)
+    spooled.write_bytes(whole)
+    machine.snapshots.run_if_due(1)
+    assert len(complete(machine)) == 1
+
+
 def test_age_tells_what_no_pack_has(machine):
     with machine.db.read() as connection:
         assert snapshot.age(connection) == (None, 0.0)

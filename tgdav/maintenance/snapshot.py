@@ -1,10 +1,12 @@
 """Snapshots: the whole tree at one position of the journal, as packs of their own.
 
-Recovery loads the newest and replays what the journal has after it. Taking one lets
-the journal's older rows go from the database; packs keep what recovery may need. A crash
-leaves parts that the next one clears away.
+Recovery loads the newest and replays what the journal has after it. None is complete
+before the stores have the content that it names. Taking one lets the journal's older rows
+go from the database; packs keep what recovery may need. A crash leaves parts that the next
+one clears away.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -24,7 +26,7 @@ from tgdav.blocks.rows.leases import Leases
 from tgdav.blocks.vault import Vault
 from tgdav.blocks.workshop import Workshop
 from tgdav.db import Database
-from tgdav.errors import Busy
+from tgdav.errors import Busy, PackDamaged
 from tgdav.tree import image
 from tgdav.tree.tables import journal
 
@@ -38,6 +40,8 @@ CHANGES = 50_000
 
 Progress = Callable[[int], None]
 """Told of the bytes of lines so far."""
+Flush = Callable[[], None]
+"""Has everything kept before now in the stores, or raises."""
 
 _OLDEST = select(func.min(journal.c.no))
 _SINCE = select(func.count()).where(journal.c.no > bindparam("after", type_=BigInteger))
@@ -86,15 +90,18 @@ class Snapshots:
         """What the clock calls: keep the heads true; take a snapshot if it is time.
 
         It is when there is none and something to keep, or `changes` came since the last.
-        Does nothing while another process is at it. Raises as `take`, and `StoresAhead`.
+        Does nothing while another process is at it. Raises as `take`, and `StoresAhead`; the
+        heads are true all the same if only the snapshot could not be taken.
         """
         if not self._leases.acquire("snapshot", LEASE_S):
             return
         try:
             self._vault.require_current()
-            if self._is_due(changes):
-                self._take(lambda _: None)
-            self._heads.renew()
+            try:
+                if self._is_due(changes):
+                    self._take(self._flush_sound, lambda _: None)
+            finally:
+                self._heads.renew()
         finally:
             self._leases.release("snapshot")
 
@@ -105,12 +112,12 @@ class Snapshots:
         minute. A crash leaves parts that the next one clears away. Raises `Busy` while
         another process takes one, and what a flush raises.
         """
-        flush = self._vault.flush_beside if beside else self._vault.flush
+        whole = self._vault.flush_beside if beside else self._vault.flush
+        flush = partial(whole, self._renew)
         if not self._leases.acquire("snapshot", LEASE_S):
             raise Busy("another process is taking a snapshot", 30.0)
         try:
-            flush()
-            taken = self._take(progress)
+            taken = self._take(flush, progress)
             if not beside:
                 self._heads.renew()
             flush()
@@ -130,17 +137,22 @@ class Snapshots:
             since = int(connection.scalars(_SINCE, {"after": after}).one())
         return since >= (changes if newest else 1)
 
-    def _take(self, progress: Progress) -> Taken:
+    def _take(self, flush: Flush, progress: Progress) -> Taken:
+        flush()  # stores that take nothing are not worth an image
         self._clear_away()
         with self._db.read() as connection:
             position = max(image.position(connection), packed_to(connection))
             snapshot = _Writing(self._workshop, position, progress, self._renew)
             snapshot.write(_lines(connection))
-        parts, size = snapshot.finish()
+        parts, size = snapshot.finish(flush)
         self._clear_away()
         return Taken(position, parts, size, self._trim(position))
 
-    def _renew(self) -> None:
+    def _flush_sound(self) -> None:
+        with contextlib.suppress(PackDamaged):  # that comes no more; all else is in the stores
+            self._vault.flush(self._renew)
+
+    def _renew(self, *_: int) -> None:
         self._leases.acquire("snapshot", LEASE_S)
 
     def _clear_away(self) -> None:
@@ -206,20 +218,30 @@ class _Writing:
     def write(self, lines: Iterable[bytes]) -> None:
         """Seal the lines in chunks. If it raises, what was not kept is gone."""
         told = 0
-        try:
+        with self._abandoning():
             for chunk in _chunks(lines):
                 self._add(chunk)
                 told += len(chunk)
                 self._progress(told)
+
+    def finish(self, flush: Flush) -> tuple[int, int]:
+        """Flush what the lines name, then keep the last part: the snapshot is complete.
+
+        Returns parts and bytes. If it raises, there is no last part.
+        """
+        with self._abandoning():
+            flush()
+        self._keep(is_last=True)
+        return self._parts, self._bytes
+
+    @contextlib.contextmanager
+    def _abandoning(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             if self._pack:
                 self._pack.abandon()
             raise
-
-    def finish(self) -> tuple[int, int]:
-        """Keep the last part: the snapshot is complete. Returns parts and bytes."""
-        self._keep(is_last=True)
-        return self._parts, self._bytes
 
     def _add(self, chunk: bytes) -> None:
         # Only a chunk that comes next shows that a full part is not the last.
