@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, union
 
 from tests import invariants
 from tests.blocks.room import CHUNKS, KEYS, SPOOL, Room, content
@@ -104,17 +104,23 @@ def furnish(db: Database, folder: Path, lost: Room) -> Room:
 
 
 def state(db: Database) -> dict[str, Any]:
-    """All that a drive is, but for the numbers of its blocks: to be compared."""
+    """All that a drive is, but for the numbers of its blocks: to be compared.
+
+    A version that nothing has any more is no part of it.
+    """
     with db.read() as connection:
 
         def rows(statement: Any) -> list[tuple[Any, ...]]:
             return sorted(map(tuple, connection.execute(statement)), key=repr)
 
-        named = select(nodes.c.version).where(nodes.c.version.is_not(None))
+        having = [select(t.c.version).where(t.c.version.is_not(None)) for t in (nodes, trashed)]
+        named = union(*having, select(history.c.version))
         return {
             "nodes": rows(select(nodes)),
             "versions": rows(
-                select(versions.c.no, versions.c.etag, versions.c.size, versions.c.checksum)
+                select(versions.c.no, versions.c.etag, versions.c.size, versions.c.checksum).where(
+                    versions.c.no.in_(named)
+                )
             ),
             "extents": rows(
                 select(

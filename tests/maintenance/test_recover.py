@@ -5,11 +5,12 @@ import pytest
 from sqlalchemy import update
 
 from tests import invariants
-from tests.blocks.room import content
+from tests.blocks.room import SECOND_STORE, content
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
 from tgdav.blocks.form.pack import parse_caption
 from tgdav.blocks.recovery import rebuilding
+from tgdav.blocks.rows import snapshots, uptime
 from tgdav.blocks.rows.tables import blocks, drive
 from tgdav.db import Database
 from tgdav.errors import (
@@ -20,6 +21,9 @@ from tgdav.errors import (
     StoresAhead,
 )
 from tgdav.maintenance import restoring, snapshot
+from tgdav.maintenance.expire import expire
+from tgdav.maintenance.fsck import fsck
+from tgdav.maintenance.gc import Graces, gc
 from tgdav.tree.tables import history, journal, retired, trash
 
 
@@ -100,6 +104,21 @@ def test_what_had_not_reached_a_store_never_happened(lost, other_db, tmp_path):
     assert again.drive.node("/old").modified_ns == 5
     assert sorted(done.unsaved_names) == ["copied", "moved", "old", "twin"]
     assert done.lost_blocks == 0
+    again.close()
+
+
+def test_what_is_given_back_may_have_been_given_up(lost, other_db, tmp_path):
+    lost.drive.save("/f", b"old" * 500)
+    lost.flush()
+    before = {each.locator for each in lost.room.store.scan()}
+    lost.drive.save("/f", b"new" * 700)
+    lost.drive.tree.trash.forget_versions_older(time.time_ns())
+    lost.flush()
+    (pack,) = [each for each in lost.room.store.scan() if each.locator not in before]
+    with_journal_alone(lost, pack)
+    again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    assert done.unsaved_names == ["f"]
+    assert again.drive.found() == {"/f": b"old" * 500}
     again.close()
 
 
@@ -221,6 +240,54 @@ def test_lost_content_shows_its_name_and_heals_when_it_is_saved_again(lost, othe
     assert again.drive.read("/f") == data
     again.flush()
     invariants.check(other_db)
+    again.close()
+
+
+def clear(machine):
+    """Expire and collect what was given up, as weeks of serving do."""
+    later_ns = time.time_ns() + 60 * 86400 * 10**9
+    nothing = {"keep_s": 30 * 86400, "now_ns": later_ns}
+    expire(machine.db, machine.drive.tree.trash, lambda *_: None, **nothing)
+    with machine.db.read() as connection:
+        floor = snapshots.needed_since(connection)
+    for _ in range(5):
+        told = {"graces": Graces(), "dry": False, "yes": True, "floor": floor, "now_ns": later_ns}
+        gc(machine.vault.workshop, lambda *_: None, **told)
+        uptime.add(machine.db, 2 * 86400 * 10**9)
+        machine.flush()
+
+
+def test_what_was_given_up_and_collected_is_not_missed(lost, other_db, tmp_path):
+    """The snapshot has it still."""
+    for number in range(12):
+        lost.drive.save(f"/{number}", content(30_000, number))
+    lost.drive.save("/11", content(30_000, 100))
+    lost.snapshots.take()
+    for number in range(9):
+        lost.drive.delete(f"/{number}")
+    lost.flush()
+    clear(lost)
+    again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    assert (done.snapshot_position, done.unsaved, done.lost_blocks) == (13, 0, 0)
+    same(lost, again)
+    assert list(fsck(again.vault.workshop)) == []
+    clear(again)
+    again.close()
+
+
+def test_nor_in_the_journal_where_a_store_is_not_at_hand(lost, other_db, tmp_path):
+    lost.drive.save("/kept", content(30_000))
+    lost.snapshots.take()
+    lost.drive.save("/f", content(30_000, 2))
+    lost.flush()
+    lost.drive.save("/f", content(30_000, 3))
+    lost.flush()
+    clear(lost)
+    lost.room.record_store(SECOND_STORE, "memory")
+    lost.snapshots.tell()
+    again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    assert (done.snapshot_position, done.unsaved, done.lost_blocks) == (1, 0, 0)
+    same(lost, again)
     again.close()
 
 

@@ -234,6 +234,20 @@ def test_numbers_of_what_was_undone_are_not_given_again(
     again.close()
 
 
+def test_nor_those_of_what_was_given_up(lost, other_db, tmp_path, monkeypatch):
+    monkeypatch.setattr(recover, "SLACK", 0)
+    gone = lost.drive.save("/f", content(3000))
+    lost.drive.delete("/f")
+    (entry,) = lost.drive.tree.trash.entries()
+    lost.drive.tree.trash.forget([entry.no])
+    lost.flush()
+    again, _ = disaster.recovered(other_db, lost, tmp_path / "again")
+    made = again.drive.save("/new", content(3000))
+    assert made.no > entry.no
+    assert made.version > gone.version
+    again.close()
+
+
 def test_it_is_undone_in_postgresql_too(other_db, third_db, postgres_url, tmp_path):
     lost = disaster.machine(other_db, tmp_path / "lost")
     lose_the_last(lost)

@@ -36,10 +36,10 @@ from tgdav.errors import (
     RecoveryIncomplete,
 )
 from tgdav.maintenance import lineage
-from tgdav.maintenance.lineage import Gap, Lineage
+from tgdav.maintenance.lineage import FOREVER, Gap, Lineage
 from tgdav.maintenance.restoring import NAMED, Report, Restoring, begin, is_under_way
 from tgdav.stores.pool import StorePool
-from tgdav.tree import replaying
+from tgdav.tree import expiry, replaying
 from tgdav.tree.tables import extents, journal, nodes, trash, trashed, unsaved, versions
 
 SLACK = 1000
@@ -124,6 +124,7 @@ class Recovery:
             if self._restoring.load(chosen):
                 break
         at = self._restoring.replay(history)
+        self._drop_given_up()
         self._require_saved(told)
         return self._finish(history, told, at, chosen.position if chosen else 0)
 
@@ -155,9 +156,15 @@ class Recovery:
                 f"{why}; give the drive's other stores as well, or --yes to go on without"
             )
 
+    def _drop_given_up(self) -> None:
+        """Drop what was given up: gc may have collected its blocks, and nobody misses them."""
+        self._db.write(_pass_over_all)
+        expiry.drop_forgotten(self._db, lambda: None)
+        self._db.write(replaying.forget_saved)
+        expiry.drop_versions(self._db, FOREVER, lambda: None)
+
     def _require_saved(self, told: dict[str, Any]) -> None:
         """Raise `RecoveryIncomplete` if content is missing that another store may have."""
-        self._db.write(replaying.forget_saved)
         with self._db.read() as connection:
             count = int(connection.scalars(select(func.count()).select_from(unsaved)).one())
             lost_blocks = int(connection.scalars(_LOST_BLOCKS).one())
@@ -181,8 +188,6 @@ class Recovery:
 
         def work(connection: Connection) -> tuple[list[str], int]:
             _go_on_from(connection, at)
-            for kind, tables in _NUMBERED.items():
-                _pass_over(connection, kind, tables)
             names = replaying.undo_unsaved(connection)
             lost.forget_unnamed(connection, select(extents.c.block))
             connection.execute(delete(found))
@@ -248,6 +253,12 @@ def _go_on_from(connection: Connection, position: int) -> None:
     last = {"no": position, "at_ns": 0, "change": ""}
     connection.execute(insert(journal), last)  # SQLite remembers the number of a deleted row
     connection.execute(delete(journal))
+
+
+def _pass_over_all(connection: Connection) -> None:
+    """Let new numbers follow those of all rows there are, before any goes."""
+    for kind, tables in _NUMBERED.items():
+        _pass_over(connection, kind, tables)
 
 
 def _pass_over(connection: Connection, kind: str, tables: Iterable[Table]) -> None:

@@ -30,6 +30,7 @@ from tgdav.tree.tables import (
     trash,
     trashed,
     trashed_properties,
+    unsaved,
     versions,
 )
 
@@ -62,7 +63,9 @@ _OF = {
     table: exists().select_from(table).where(table.c.version == retired.c.version)
     for table in (nodes, trashed, history)
 }
-_is_named = _OF[nodes] | _OF[trashed] | _OF[history]
+# What a recovery is about to give back is somebody's.
+_is_former = exists().select_from(unsaved).where(unsaved.c.former == retired.c.version)
+_is_named = _OF[nodes] | _OF[trashed] | _OF[history] | _is_former
 _GIVEN_UP = (
     select(retired.c.version, versions.c.size)
     .join(versions, versions.c.no == retired.c.version)

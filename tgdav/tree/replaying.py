@@ -18,8 +18,10 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    exists,
     insert,
     null,
+    or_,
     select,
     update,
 )
@@ -63,7 +65,8 @@ _lost = (
     .join(packs, packs.c.no == blocks.c.pack)
     .where(packs.c.kind == "lost")
 )
-_SAVED = delete(unsaved).where(unsaved.c.version.not_in(_lost))
+_has = [exists().where(table.c.version == unsaved.c.version) for table in (rows, trashed, kept)]
+_SAVED = delete(unsaved).where(unsaved.c.version.not_in(_lost) | ~or_(*_has))
 _VERSIONS = select(unsaved.c.version).order_by(unsaved.c.version)
 _GONE = bindparam("gone", expanding=True, type_=BigInteger)
 
@@ -285,7 +288,7 @@ _DID: dict[str, Callable[[Replaying, Change], None]] = {
 
 
 def forget_saved(connection: Connection) -> None:
-    """Forget of which saves the content has turned up after all."""
+    """Forget of which saves the content has turned up after all, or is nobody's any more."""
     connection.execute(_SAVED)
 
 
