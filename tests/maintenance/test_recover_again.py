@@ -5,11 +5,14 @@ import contextlib
 import pytest
 from sqlalchemy import select
 
-from tests.blocks.room import FIRST_STORE, content
+from tests import invariants
+from tests.blocks.room import FIRST_STORE, SECOND_STORE, content
 from tests.maintenance import disaster
 from tests.maintenance.disaster import Mischief
-from tests.maintenance.test_recover import kept, lost, other_db, same, with_journal_alone
+from tests.maintenance.test_recover import furnished, kept, lost, other_db, same, with_journal_alone
 from tests.tree.drive import ADA
+from tgdav.blocks.form.pack import parse_caption
+from tgdav.blocks.recovery import rebuilding
 from tgdav.blocks.rows.tables import packs
 from tgdav.db import Database
 from tgdav.errors import (
@@ -17,6 +20,7 @@ from tgdav.errors import (
     StoresAhead,
 )
 from tgdav.maintenance import recover
+from tgdav.maintenance.restoring import Restoring
 
 __all__ = ["lost", "other_db"]
 
@@ -135,6 +139,51 @@ def test_digests_are_told_by_the_snapshot(lost, other_db, tmp_path):
     assert {d for d in told.values() if d} <= set(true.values())
     assert any(told.values())
     again.close()
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop(*_):
+    raise Stopped
+
+
+def move(packs, store, other):
+    for pack in packs:
+        whole = store.read(pack.locator, 0, pack.size)
+        other.put(parse_caption(pack.caption).pack_id, whole, pack.caption)
+        store.delete([pack.locator])
+
+
+def test_stores_that_come_later_add_to_what_was_found_lost(lost, other_db, tmp_path, monkeypatch):
+    """Their blocks have numbers of their own beside those that were recorded as lost."""
+    monkeypatch.setattr(rebuilding, "BLOCKS", 20)
+    files = {path: content(100_000, seed) for seed, path in enumerate(("/f", "/g", "/h"))}
+    lost.drive.save("/f", files["/f"])
+    lost.flush()
+    first = kept(lost, "pack")
+    lost.drive.save("/g", files["/g"])
+    lost.snapshots.take()
+    before = kept(lost, "pack")
+    lost.drive.save("/h", files["/h"])
+    lost.flush()
+    last = [pack for pack in kept(lost, "pack") if pack not in before]
+    room = furnished(other_db, lost, tmp_path)
+    later = room.add_store()
+    move([*first, *last], room.store, later)
+    del room.stores[SECOND_STORE]
+    with monkeypatch.context() as patched:
+        patched.setattr(Restoring, "replay", stop)
+        with pytest.raises(Stopped):
+            disaster.recovering(other_db, room).run()
+    room.stores[SECOND_STORE] = later
+    done = disaster.recovering(other_db, room).run()
+    assert (done.unsaved, done.lost_blocks) == (0, 0)
+    invariants.check(other_db)
+    room.drive = done.drive
+    assert disaster.Machine(room).drive.found() == files
+    room.close()
 
 
 @pytest.fixture

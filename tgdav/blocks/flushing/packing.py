@@ -128,8 +128,7 @@ class Packing:
             read_log(self._workshop.log, block.logged, slab)
         except ReplicaMissing as error:
             LOG.error("block %d is lost until this is back: %s", block.no, error)
-            free_no = self._workshop.spool.numbers.take()[0]
-            self._workshop.db.write(partial(lost.mislay, block=block, free_no=free_no))
+            self._workshop.db.write(partial(lost.mislay, block=block))
         else:
             pack.add(block.no, block.block_id, slab, block.size)
         finally:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, exists, func, inse
 
 from tgdav.blocks.form.draft import Logged, LoggedBlock
 from tgdav.blocks.rows.index import Known
+from tgdav.blocks.rows.numbers import reserve
 from tgdav.blocks.rows.tables import blocks, mislaid, packs, staged
 
 LOST = bytes(16)
@@ -19,8 +20,6 @@ LOST = bytes(16)
 
 _PACK = select(packs.c.no).where(packs.c.pack_id == LOST)
 _COUNT = select(func.count()).where(blocks.c.pack == bindparam("of_pack"))
-_NEXT = select(func.coalesce(func.max(blocks.c.no), 0) + 1)
-_NEXT_PACK = select(func.coalesce(func.max(packs.c.no), 0) + 1)
 _GIVE_UP = (
     update(blocks)
     .where(blocks.c.no == bindparam("of_no"), blocks.c.pack.is_(None))
@@ -47,15 +46,11 @@ _DROP_PACK = delete(packs).where(
 
 
 def number_of(connection: Connection, known: dict[bytes, Known], block_id: bytes, size: int) -> int:
-    """The block's number; one that is not among `known` is recorded as lost, and put there.
-
-    Only in a recovery: it takes the next number there is, which nobody else wants then.
-    """
+    """The block's number; one that is not among `known` is recorded as lost, and put there."""
     if block_id not in known:
-        no = int(connection.scalars(_NEXT).one())
+        no = reserve(connection, "block")[0]
         row = {"no": no, "block_id": block_id, "size": size, "sealed_size": 0}
-        free_no = int(connection.scalars(_NEXT_PACK).one())
-        row |= {"pack": _pack(connection, free_no), "pack_offset": 0, "created_ns": time.time_ns()}
+        row |= {"pack": _pack(connection), "pack_offset": 0, "created_ns": time.time_ns()}
         connection.execute(insert(blocks), row)
         known[block_id] = Known(no, is_alive=False)
     return known[block_id].no
@@ -70,12 +65,9 @@ class Mislaid(NamedTuple):
     """False once it was brought back otherwise."""
 
 
-def mislay(connection: Connection, block: LoggedBlock, free_no: int) -> None:
-    """Say that a staged block is lost, as its bytes are not where they were written.
-
-    `free_no` is for the pack that does not exist, if there was none.
-    """
-    told = {"of_no": block.no, "to_pack": _pack(connection, free_no)}
+def mislay(connection: Connection, block: LoggedBlock) -> None:
+    """Say that a staged block is lost, as its bytes are not where they were written."""
+    told = {"of_no": block.no, "to_pack": _pack(connection)}
     if connection.execute(_GIVE_UP, told).rowcount:
         connection.execute(_UNSTAGE, told)
         connection.execute(_FIND, told)
@@ -117,10 +109,10 @@ def forget_unnamed(connection: Connection, named: Select[Any]) -> None:
     connection.execute(_DROP_PACK)
 
 
-def _pack(connection: Connection, free_no: int) -> int:
+def _pack(connection: Connection) -> int:
     no = connection.scalars(_PACK).one_or_none()
     if no is None:
-        no = free_no
+        no = reserve(connection, "pack")[0]
         row = {"no": no, "pack_id": LOST, "size": 0, "digest": b"", "caption": "", "kind": "lost"}
         connection.execute(insert(packs), row | {"created_ns": time.time_ns()})
     return no

@@ -43,11 +43,13 @@ class Numbers:
             return taken
 
     def _reserve(self, count: int) -> range:
-        def advance(connection: Connection) -> int:
-            kind = {"of_kind": self._kind}
-            if not connection.execute(_ADVANCE, {**kind, "count": count}).rowcount:
-                connection.execute(_BEGIN, {**kind, "first_free": 1 + count})
-            return int(connection.scalars(_NEXT, kind).one())
+        return self._db.write(lambda connection: reserve(connection, self._kind, count))
 
-        next_free = self._db.write(advance)
-        return range(next_free - count, next_free)
+
+def reserve(connection: Connection, kind: str, count: int = 1) -> range:
+    """Take `count` numbers as part of this transaction; whoever takes others waits for it."""
+    told = {"of_kind": kind}
+    if not connection.execute(_ADVANCE, {**told, "count": count}).rowcount:
+        connection.execute(_BEGIN, {**told, "first_free": 1 + count})
+    next_free = int(connection.scalars(_NEXT, told).one())
+    return range(next_free - count, next_free)
