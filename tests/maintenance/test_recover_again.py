@@ -13,6 +13,7 @@ from tests.maintenance.test_recover import furnished, kept, lost, other_db, same
 from tests.tree.drive import ADA
 from tgdav.blocks.form.pack import parse_caption
 from tgdav.blocks.recovery import rebuilding
+from tgdav.blocks.rows import snapshots
 from tgdav.blocks.rows.tables import packs
 from tgdav.db import Database
 from tgdav.errors import (
@@ -139,6 +140,36 @@ def test_digests_are_told_by_the_snapshot(lost, other_db, tmp_path):
     assert {d for d in told.values() if d} <= set(true.values())
     assert any(told.values())
     again.close()
+
+
+def test_snapshots_of_another_history_do_not_count(lost, other_db, third_db, tmp_path):
+    """Newer as they may look: none is kept for them, and gc needs the journal before them."""
+    lost.drive.save("/f", b"content")
+    lost.snapshots.take()
+    again, _ = disaster.recovered(other_db, lost, tmp_path / "again")
+    lost.vault._flusher.horizon._good_until = float("inf")
+    for number in range(3):
+        for name in "abc":
+            lost.drive.save(f"/{name}", content(10, number))
+        lost.snapshots.take()
+    again.drive.save("/second", b"2")
+    again.snapshots.take()
+    last, done = disaster.recovered(third_db, again, tmp_path / "third")
+    assert (done.snapshot_position, done.position) == (2, 2)
+    assert standing(last) == [(2, 2)]
+    last.drive.save("/third", b"3")
+    last.snapshots.take()
+    assert standing(last) == [(3, 3), (2, 2)]
+    with third_db.read() as connection:
+        assert snapshots.needed_since(connection) == 0
+    last.close()
+    again.close()
+
+
+def standing(machine):
+    """The epoch and position of the complete snapshots."""
+    with machine.db.read() as connection:
+        return [(each.epoch, each.position) for each in snapshots.complete(connection)]
 
 
 class Stopped(Exception):

@@ -83,10 +83,12 @@ class Lineage:
 
     def snapshot(self, connection: Connection) -> Snapshot | None:
         """The newest complete one that is this drive's history."""
-        for each in snapshots.complete(connection):
-            if each.position <= self._end(each.epoch):
-                return each
-        return None
+        ours = (each for each in snapshots.complete(connection) if self._counts(each))
+        return next(ours, None)
+
+    def other_snapshots(self, connection: Connection) -> list[Snapshot]:
+        """The complete ones that are of another history."""
+        return [each for each in snapshots.complete(connection) if not self._counts(each)]
 
     def next(self, connection: Connection, at: int) -> Step | Gap | None:
         """What comes after change `at`; None if nothing does."""
@@ -98,6 +100,9 @@ class Lineage:
             if min(last, self._end(epoch)) > after:
                 return Gap(at, after + 1)
         return None
+
+    def _counts(self, snapshot: Snapshot) -> bool:
+        return snapshot.position <= self._end(snapshot.epoch)
 
     def _end(self, epoch: int) -> int:
         """The last change of the epoch that counts."""

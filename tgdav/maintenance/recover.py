@@ -28,7 +28,7 @@ from tgdav.blocks.form.seal import best_aead
 from tgdav.blocks.recovery import heads
 from tgdav.blocks.recovery.rebuilding import Progress, Rebuilding
 from tgdav.blocks.rows import drive as drives
-from tgdav.blocks.rows import lost
+from tgdav.blocks.rows import lost, snapshots
 from tgdav.blocks.rows.drive import Beginning, Drive
 from tgdav.blocks.rows.tables import blocks, found, numbers, packed, packs, recovery
 from tgdav.db import Database
@@ -190,6 +190,8 @@ class Recovery:
             _go_on_from(connection, at)
             names = replaying.undo_unsaved(connection)
             lost.forget_unnamed(connection, select(extents.c.block))
+            for other in history.other_snapshots(connection):
+                snapshots.forget(connection, other.snapshot_id)
             connection.execute(delete(found))
             connection.execute(delete(recovery))
             drives.remake(connection, drive, created_ns, epochs)
