@@ -218,6 +218,21 @@ def test_what_cannot_be_served_is_a_sentence_and_an_exit_code(tmp_path: Path):
     assert (code, "not this drive's" in said) == (77, True)
 
 
+def test_a_folder_of_other_things_is_not_closed_to_those_who_use_it(tmp_path: Path):
+    """`serve --data /` would keep everybody else out of the whole machine."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "photo.jpg").write_bytes(b"")
+    code, said = refused("serve", data=folder)
+    assert (code, "'photo.jpg'" in said) == (73, True)
+    assert [path.name for path in folder.iterdir()] == ["photo.jpg"]
+    assert folder.stat().st_mode & 0o777 == 0o755
+    folder.chmod(0o700)
+    with serving(folder):
+        assert (folder / "photo.jpg").exists()
+
+
 def test_a_data_folder_that_lost_its_database_is_not_made_anew(tmp_path: Path):
     data = tmp_path / "drive"
     with serving(data) as server:

@@ -1,7 +1,7 @@
 """The one place that knows how settings, a data folder and the rooms make a drive."""
 
 from tgdav.app.drive import Drive
-from tgdav.app.folder import alone, change_passphrase, is_served, load_keys
+from tgdav.app.folder import alone, change_passphrase, is_served, load_keys, require_place
 from tgdav.app.making import FIRST_USER, make_unless_made
 from tgdav.app.opening import opened
 
@@ -14,4 +14,5 @@ __all__ = [
     "load_keys",
     "make_unless_made",
     "opened",
+    "require_place",
 ]

@@ -5,6 +5,7 @@ Knows no store and no tree.
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,10 +18,13 @@ from tgdav.blocks.form.keys import Keys
 from tgdav.db import Database
 from tgdav.disk import told
 from tgdav.errors import DriveInUse, FolderRefused, KeyRefused
-from tgdav.settings import Settings, load
+from tgdav.settings import FILE, Settings, load
 
 DATABASE, STORE, SPOOL, STAGING, CACHE = "drive.db", "store", "spool", "staging", "cache"
 SERVING, GATEWAY = "serving", "gateway"
+
+_OURS = re.compile(rf"lost\+found|{re.escape(FILE)}|({SERVING}|{GATEWAY}|{DATABASE}).*")
+"""What may lie in a data folder before there is a key."""
 
 Passphrase = Callable[[], str]
 
@@ -47,6 +51,24 @@ def open_database(folder: Path, settings: Settings) -> Database:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FolderRefused(f"the data folder {folder}: it cannot be written")
     return Database.open(settings.database.url or f"sqlite:///{folder.absolute() / DATABASE}")
+
+
+def require_place(folder: Path) -> None:
+    """Raise `FolderRefused` where a drive would keep others from what is theirs.
+
+    A drive's folder is for its owner alone: the names of all files are in it. One of other
+    things, which everybody may enter, is not made that by the way.
+    """
+    if not folder.is_dir() or (folder / keyfile.KEY_FILE).exists():
+        return
+    with writing(folder):
+        others = sorted(path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name))
+        is_open = folder.stat().st_mode & 0o077
+    if others and is_open:
+        raise FolderRefused(
+            f"the data folder {folder} has {others[0]!r} in it, and other users may enter it: "
+            "give an empty folder, or close it to them (chmod 700)"
+        )
 
 
 @contextlib.contextmanager

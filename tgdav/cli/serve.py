@@ -52,6 +52,7 @@ def command(folder: Path, **given: str | None) -> None:
     )
     logging.getLogger("telethon").setLevel(logging.WARNING)
     share_one_heap()
+    app.require_place(folder)
     with app.alone(folder):
         password = app.make_unless_made(folder, settings)
         if password is not None:
