@@ -27,11 +27,12 @@ from tests.blocks.room import until
 from tests.crash.scenes import FIRST, SCENES, SECOND, Scene, make, opened
 from tests.crash.steps import Step, Steps
 from tests.tree import replay
-from tgdav import app, db
+from tgdav import app
 from tgdav.app.drive import Drive
 from tgdav.app.folder import SPOOL, STAGING
 from tgdav.blocks.rows import snapshots
 from tgdav.blocks.rows.tables import leases, packs
+from tgdav.db import database
 from tgdav.maintenance.course import Course
 from tgdav.maintenance.fsck import SETTLED_S, fsck
 from tgdav.maintenance.repair import repair
@@ -122,7 +123,7 @@ class Walk:
     def _prepare(self) -> int:
         """Make the drive, and see that it is fit for this; how many steps there are."""
         # Statements are compiled once, here, and not in each fork: that is most of the time.
-        db._engine = functools.cache(db._engine)
+        database.make_engine = functools.cache(database.make_engine)
         self._drives.make(self._scene)
         self._drives.copy()
         self._look([], void)
