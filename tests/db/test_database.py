@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine.default import DefaultDialect
 
 from tgdav.db import Database
-from tgdav.errors import DatabaseError, DatabaseTooNew, DiskFull, NotFound
+from tgdav.errors import DatabaseBusy, DatabaseError, DatabaseTooNew, DiskFull, NotFound
 
 
 def make(connection):
@@ -235,6 +235,22 @@ def test_a_write_that_hides_a_full_disk_takes_nobody_with_it(small: Database):
     assert [type(error) for error in told.values()] == [type(None), DatabaseError, type(None)]
 
 
+def test_all_who_wait_are_told_at_once_that_another_process_has_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tgdav.db.engines.BUSY_S", 0.5)
+    db = Database.open(f"sqlite:///{tmp_path / 'drive.db'}")
+    with contextlib.closing(sqlite3.connect(tmp_path / "drive.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        told = told_together(db, {n: lambda connection: None for n in range(30)}, gated=False)
+        assert {type(error) for error in told.values()} == {DatabaseBusy}
+        assert time.monotonic() - begun < 10
+        other.execute("ROLLBACK")
+    assert db.write(lambda connection: 7) == 7
+    db.close()
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Database]:
     """A database with room for sixty pages more."""
@@ -256,7 +272,7 @@ def bytes_of(database: Database) -> list[int]:
 
 
 def told_together(
-    database: Database, works: dict[int, Callable[[Connection], None]]
+    database: Database, works: dict[int, Callable[[Connection], None]], *, gated: bool = True
 ) -> dict[int, Exception | None]:
     """What each of the works was told, of one group, in this order."""
     gate, told = threading.Event(), {}
@@ -267,8 +283,8 @@ def told_together(
         except Exception as error:
             told[n] = error
 
-    threads = [threading.Thread(target=database.write, args=(lambda _: gate.wait(),))]
-    threads += [threading.Thread(target=write, args=(n,)) for n in works]
+    first = [threading.Thread(target=database.write, args=(lambda _: gate.wait(),))] * gated
+    threads = first + [threading.Thread(target=write, args=(n,)) for n in works]
     for thread in threads:
         thread.start()
         time.sleep(0.02)

@@ -90,6 +90,11 @@ class GroupWriter:
         try:
             with refusals(), connection.begin():
                 outcomes = [_attempt(connection, work) for work, _ in group]
+        except DatabaseBusy as error:
+            # Another process has the database: each would wait as long as this did.
+            for _, done in group:
+                done.set_exception(error)
+            return
         except BaseException:
             for waiting in group:
                 self._commit(connection, [waiting])
