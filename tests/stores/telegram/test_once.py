@@ -12,7 +12,8 @@ from tests.stores.telegram.rig import Rig, rigged
 from tests.stores.telegram.test_rows import BIG, SMALL, pair, put_and_read, sent, until, warmed
 from tests.telegram_server.process import TelegramServer
 from tgdav.errors import StoreBusy, StoreError
-from tgdav.stores.telegram import sending
+from tgdav.stores.telegram import accounts, sending
+from tgdav.stores.telegram.accounts import Accounts
 from tgdav.stores.telegram.store import TelegramStore
 
 __all__ = ["pair"]
@@ -137,6 +138,25 @@ def test_what_nobody_can_look_for_is_not_taken_for_never_sent(pair: Rig):
     time.sleep(2)
     put_and_read(store)
     assert len(sent(pair, 1)) == 1
+
+
+def test_an_account_that_is_let_go_of_while_its_send_waits_may_have_sent(
+    pair: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    """Its lease runs out: the answer is lost with the connection."""
+    late: set[int] = set()
+    is_late = Accounts._is_late
+    monkeypatch.setattr(accounts, "ROUND_S", 0.1)
+    monkeypatch.setattr(Accounts, "_is_late", lambda self, no: no in late or is_late(self, no))
+    store = warmed(pair)
+    pair.server.control("lose_reply", method="messages.sendMedia", times=1)
+    with ThreadPoolExecutor(1) as thread:
+        putting = thread.submit(store.put, pack_id(1), SMALL, "")
+        until(lambda: bool(sent(pair, 1)))
+        late.update(sent(pair, 1))
+        locator = putting.result(60)
+    assert len(sent(pair, 1)) == 1
+    assert store.read(locator, 0, len(SMALL)) == SMALL
 
 
 def test_a_send_that_never_was_is_sent(rig: Rig):

@@ -181,7 +181,8 @@ class Account:
             try:
                 control = await self._connected()
                 return await control.call(InvokeWithoutUpdatesRequest(request), timeout_s)
-            except Unanswered:
+            except Unanswered as error:
+                error.is_unsure |= is_unsure
                 raise
             except Exception as error:  # `judge` raises what it does not know
                 ruling = judge(error)
