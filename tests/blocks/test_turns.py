@@ -18,12 +18,13 @@ from tgdav.blocks.rows.tables import leases, packs
 from tgdav.blocks.turns import Turn
 from tgdav.blocks.vault import Vault
 from tgdav.db import Database
+from tgdav.errors import DatabaseBusy
 from tgdav.stores.base import Locator
 from tgdav.stores.packfile import PackSink
 
 __all__ = ["extents", "first", "second"]
 
-LEASE_S = 0.2
+LEASE_S = 0.5
 
 
 @pytest.fixture
@@ -82,6 +83,29 @@ def test_who_has_lost_it_is_told(db: Database, turn: Turn) -> None:
         other.release("job")
 
     turn.offer(work)
+    turn.offer(work)
+
+
+def test_a_lease_that_could_not_be_renewed_in_time_is_lost(
+    db: Database, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have had it, and given it back, before it was renewed again."""
+    acquire, over = Leases.acquire, time.monotonic() + 3 * LEASE_S
+
+    def slow(leases: Leases, name: str, for_s: float) -> bool:
+        if threading.current_thread().name == "job" and time.monotonic() < over:
+            raise DatabaseBusy("away")
+        return acquire(leases, name, for_s)
+
+    def work() -> None:
+        monkeypatch.setattr(Leases, "acquire", slow)
+        until(lambda: turn.is_lost)
+        other = Leases(db)
+        assert acquire(other, "job", 60)
+        other.release("job")
+        time.sleep(3 * LEASE_S)
+        assert turn.is_lost
+
     turn.offer(work)
 
 

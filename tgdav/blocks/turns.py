@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
 from tgdav.blocks.rows.leases import Leases
 from tgdav.db import Database
@@ -15,17 +16,29 @@ POLL_S = 0.2
 
 
 class Heartbeat:
-    """Keeps a lease, which `leases` has acquired, whatever its holder waits for."""
+    """Keeps a lease, whatever its holder waits for."""
 
-    def __init__(self, leases: Leases, name: str, lease_s: float) -> None:
-        self.is_lost = False
-        """True once another process had the lease."""
+    def __init__(self, leases: Leases, name: str, lease_s: float, since: float) -> None:
+        """`leases` has acquired it: it was asked for at the monotonic time `since`."""
         self._leases = leases
         self._name = name
         self._lease_s = lease_s
+        self._since = since
+        self._was_lost = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=name, daemon=True)
         self._thread.start()
+
+    @classmethod
+    def begin(cls, leases: Leases, name: str, lease_s: float) -> Self | None:
+        """Acquire it and keep it; None if another process has it."""
+        since = time.monotonic()
+        return cls(leases, name, lease_s, since) if leases.acquire(name, lease_s) else None
+
+    @property
+    def is_lost(self) -> bool:
+        """True once another process had the lease, or could have had it."""
+        return self._was_lost or time.monotonic() - self._since > self._lease_s
 
     def stop(self) -> None:
         """Give the lease back."""
@@ -35,10 +48,14 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(self._lease_s / 4):
+            asked = time.monotonic()
             try:
-                self.is_lost |= not self._leases.acquire(self._name, self._lease_s)
+                is_ours = self._leases.acquire(self._name, self._lease_s)
             except TgdavError as error:
                 LOG.warning("the lease %r could not be renewed: %s", self._name, error)
+                continue
+            self._was_lost = self.is_lost or not is_ours
+            self._since = asked
 
 
 class Turn:
@@ -91,11 +108,12 @@ class Turn:
 
     def _do(self, work: Callable[[], None]) -> bool:
         """Do `work` unless another process has the turn; True if none had it all along."""
-        if not self._leases.acquire(self._name, self._lease_s):
+        beating = Heartbeat.begin(self._leases, self._name, self._lease_s)
+        if beating is None:
             return False
-        self._beating = Heartbeat(self._leases, self._name, self._lease_s)
+        self._beating = beating
         try:
             work()
+            return not beating.is_lost
         finally:
-            self._beating.stop()
-        return not self._beating.is_lost
+            beating.stop()

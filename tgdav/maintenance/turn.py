@@ -27,10 +27,9 @@ def turn(
 
     Raises `Busy` if somebody else has it. A `holder` that has it from before may go on.
     """
-    leases = Leases(db, holder)
-    if not leases.acquire(name, lease_s):
+    beating = Heartbeat.begin(Leases(db, holder), name, lease_s)
+    if beating is None:
         raise Busy("another process is at maintenance now", lease_s)
-    beating = Heartbeat(leases, name, lease_s)
 
     def check() -> None:
         if beating.is_lost:
