@@ -30,12 +30,12 @@ class MortalDatabase(Database):
 
     before = after = 0
 
-    def write(self, work: Work[Any]) -> Any:
+    def write(self, work: Work[Any], *, urgent: bool = False) -> Any:
         self.before -= 1
         self.after -= 1
         if self.before == 0:
             raise Killed
-        value = super().write(work)
+        value = super().write(work, urgent=urgent)
         if self.after == 0:
             raise Killed
         return value
@@ -194,11 +194,11 @@ def test_a_pack_that_is_about_to_be_recorded_is_not_swept(room: Room) -> None:
     class Sweeping(Database):
         """Another thread sweeps just before each write."""
 
-        def write(self, work: Work[Any]) -> Any:
+        def write(self, work: Work[Any], *, urgent: bool = False) -> Any:
             self.__class__ = Database
             delivery.sweep()
             self.__class__ = Sweeping
-            return super().write(work)
+            return super().write(work, urgent=urgent)
 
     room.db.__class__ = Sweeping
     extents = room.save(content(500 * KIB))
@@ -210,7 +210,7 @@ def test_a_pack_that_is_about_to_be_recorded_is_not_swept(room: Room) -> None:
 
 def test_a_database_that_is_away_costs_no_pack(room: Room, mortal: MortalDatabase) -> None:
     class Away(MortalDatabase):
-        def write(self, work: Work[Any]) -> Any:
+        def write(self, work: Work[Any], *, urgent: bool = False) -> Any:
             raise DatabaseBusy("the database went away")
 
     extents = room.save(content(20 * KIB))

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 from sqlalchemy import Connection, text
 
+from tgdav.blocks.rows.leases import Leases
 from tgdav.db import Database, engines
 from tgdav.errors import DatabaseBusy, TgdavError
 
@@ -118,3 +119,27 @@ def test_a_read_that_failed_gives_its_connection_back(
             with pytest.raises(TgdavError), database.read() as connection:
                 connection.execute(text(statement))
         assert read(database) == 1
+
+
+def test_a_lease_waits_for_no_other_write(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    """A large copy has the journal's turn, and all the changes behind it have a connection."""
+    monkeypatch.setattr(engines, "WRITES", 2)
+    monkeypatch.setattr(engines, "BUSY_S", 2)
+    together, over = threading.Barrier(3), threading.Event()
+
+    def hold(connection: Connection) -> None:
+        one(connection)
+        together.wait()
+        over.wait()
+
+    with closing(Database.open(postgres_url)) as database, ThreadPoolExecutor(2) as threads:
+        holding = [threads.submit(database.write, hold) for _ in range(2)]
+        try:
+            together.wait()
+            assert Leases(database).acquire("job", 60)
+            with pytest.raises(DatabaseBusy, match="in use"):
+                database.write(one)
+        finally:
+            over.set()
+        for each in holding:
+            each.result()

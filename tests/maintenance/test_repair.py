@@ -172,12 +172,12 @@ class MortalDatabase(Database):
 
     before = after = 0
 
-    def write(self, work: Work[object]) -> object:
+    def write(self, work: Work[object], *, urgent: bool = False) -> object:
         self.before -= 1
         self.after -= 1
         if self.before == 0:
             raise Killed
-        value = super().write(work)
+        value = super().write(work, urgent=urgent)
         if self.after == 0:
             raise Killed
         return value

@@ -65,14 +65,17 @@ class Database:
         """
         return self._reader.stamp()
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, urgent: bool = False) -> T:
         """Run `work` in one transaction; return its value after the commit's fsync.
+
+        What is `urgent` waits for no connection that others have: a lease must not run out
+        because they wait for each other.
 
         `work` may be run again from the start, so it does SQL and nothing else that
         lasts. What it raises comes out of here, and only its own changes are undone.
         Raises `DatabaseBusy` after `BUSY_S` or `ATTEMPTS`, `DiskFull`, `DatabaseError`.
         """
-        return self._writer.run(work)
+        return self._writer.run(work, urgent=urgent)
 
     def close(self) -> None:
         """Wait for running writes; then let go of every connection."""

@@ -12,7 +12,7 @@ from tgdav.errors import DatabaseError
 
 BUSY_S = 10.0
 """How long a transaction waits for another process before `DatabaseBusy`."""
-READS, WRITES = 48, 24
+READS, WRITES, URGENT = 48, 24, 4
 """Most connections of one process to PostgreSQL: it has 100 for all, unless it is told another
 number, and commands and psql need some while a gateway has all of its own in use."""
 KEPT = 1 / 3
@@ -39,6 +39,11 @@ def engine_for_reads(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(isolation_level="AUTOCOMMIT")
     return _postgresql(engine.url, "REPEATABLE READ", READS)
+
+
+def engine_for_urgent(engine: Engine) -> Engine:
+    """One for PostgreSQL that has connections when all others wait for one long transaction."""
+    return _postgresql(engine.url, "SERIALIZABLE", URGENT)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

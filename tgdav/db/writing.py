@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from tgdav.db.engines import driver_of
+from tgdav.db.engines import driver_of, engine_for_urgent
 from tgdav.db.refusals import Overtaken, refusals
 from tgdav.errors import DatabaseBusy, DatabaseError
 
@@ -43,7 +43,7 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
         self._thread.start()
 
-    def run(self, work: Work[T]) -> T:
+    def run(self, work: Work[T], *, urgent: bool) -> T:
         if self._closed:
             raise DatabaseBusy("the database is being closed")
         done: Future[T] = Future()
@@ -144,13 +144,15 @@ class SerializableWriter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._urgent = engine_for_urgent(engine)
         self._queue = threading.Lock()
 
-    def run(self, work: Work[T]) -> T:
+    def run(self, work: Work[T], *, urgent: bool) -> T:
+        engine = self._urgent if urgent else self._engine
         with contextlib.ExitStack() as turn:
             for attempt in itertools.count(1):
                 try:
-                    with refusals(), self._engine.connect() as connection, connection.begin():
+                    with refusals(), engine.connect() as connection, connection.begin():
                         return work(connection)
                 except Overtaken as error:
                     if attempt == ATTEMPTS:
@@ -161,4 +163,4 @@ class SerializableWriter:
         raise AssertionError
 
     def close(self) -> None:
-        pass
+        self._urgent.dispose()

@@ -63,7 +63,7 @@ class Leases:
             connection.execute(_TAKE if found else _BEGIN, wanted)
             return True
 
-        return self._db.write(work)
+        return self._db.write(work, urgent=True)
 
     def remaining_s(self, name: str) -> float:
         """For how long somebody has `name` still; 0 if nobody does."""
@@ -76,5 +76,6 @@ class Leases:
         self._db.write(
             lambda connection: connection.execute(
                 _RELEASE, {"of_name": name, "of_holder": self._holder}
-            )
+            ),
+            urgent=True,
         )
