@@ -286,6 +286,45 @@ def test_it_is_undone_without_the_snapshot_too(lost, other_db, third_db, tmp_pat
     again.close()
 
 
+def forget_copy(drive):
+    drive.save("/doc", content(3000, 2))
+    drive.copy("/doc", "/copy")
+    drive.delete("/copy")
+    empty_trash(drive)
+
+
+def forget_folder(drive):
+    drive.mkdir("/folder")
+    drive.save("/folder/new", content(3000, 2))
+    drive.copy("/folder", "/twin")
+    drive.delete("/folder")
+    empty_trash(drive)
+
+
+def empty_trash(drive):
+    drive.tree.trash.forget([entry.no for entry in drive.tree.trash.entries()])
+
+
+@pytest.mark.parametrize("change", [forget_copy, forget_folder])
+def test_what_was_undone_may_have_been_given_up_too(lost, other_db, third_db, tmp_path, change):
+    """A recovery gives up before it undoes; whoever replays it undoes before it gives up."""
+    lost.drive.save("/doc", content(3000, 1), modified_ns=5)
+    lost.flush()
+    before = {each.locator for each in lost.room.store.scan()}
+    change(lost.drive)
+    lost.flush()
+    (pack,) = [each for each in lost.room.store.scan() if each.locator not in before]
+    with_journal_alone(lost, pack)
+    again, done = disaster.recovered(other_db, lost, tmp_path / "again")
+    assert done.unsaved > 0
+    again.drive.save("/later", content(3000, 3))
+    again.flush()
+    last, _ = disaster.recovered(third_db, again, tmp_path / "third")
+    same(again, last, root=False)
+    last.close()
+    again.close()
+
+
 def test_a_machine_that_told_nothing_of_what_it_undid_never_was(lost, other_db, third_db, tmp_path):
     lose_the_last(lost)
     again, first = disaster.recovered(other_db, lost, tmp_path / "again")

@@ -106,7 +106,11 @@ _EMPTY = (
     delete(trashed).where(trashed.c.no == bindparam("of_node")),
     delete(entries).where(entries.c.node == bindparam("of_node")),
 )
+_in_trash = select(trashed.c.no).where(trashed.c.version.in_(_GONE))
 _FORGET = (
+    # What has it still was given up: `files` has the rest of the trash.
+    delete(trashed_properties).where(trashed_properties.c.node.in_(_in_trash)),
+    delete(trashed).where(trashed.c.version.in_(_GONE)),
     update(unsaved).where(unsaved.c.former.in_(_GONE)).values(former=null()),
     *(
         delete(table).where(column.in_(_GONE))
