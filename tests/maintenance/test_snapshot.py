@@ -3,7 +3,7 @@ import shutil
 import time
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests import invariants
 from tests.blocks.room import FIRST_STORE, content, refuse
@@ -13,7 +13,7 @@ from tgdav.blocks.form import payload
 from tgdav.blocks.form.pack import caption, parse_caption
 from tgdav.blocks.rows import index, snapshots
 from tgdav.blocks.rows.leases import Leases
-from tgdav.blocks.rows.tables import packs
+from tgdav.blocks.rows.tables import packs, replicas
 from tgdav.db import Database
 from tgdav.errors import Busy, StoreBusy, StoresAhead
 from tgdav.maintenance import snapshot
@@ -21,6 +21,8 @@ from tgdav.maintenance.snapshot import Snapshots
 from tgdav.stores.pool import Replica
 from tgdav.tree import journal as machine_journal
 from tgdav.tree.tables import journal
+
+OTHER_SPOOL = 77
 
 
 @pytest.fixture
@@ -155,6 +157,25 @@ def test_none_is_complete_before_the_stores_have_what_it_names(machine):
     assert len(complete(machine)) == 1
     assert len(captions(machine, "snapshot")) == 1
     assert machine.room.spooled_files() == []
+
+
+def test_none_is_complete_while_another_gateway_has_what_it_names(machine):
+    machine.drive.save("/a", b"x" * 3000)
+    machine.flush()
+    machine.room.record_store(OTHER_SPOOL, "spool")
+
+    def move(source, target):
+        moved = update(replicas).where(replicas.c.store == source).values(store=target)
+        machine.db.write(lambda connection: connection.execute(moved))
+
+    move(FIRST_STORE, OTHER_SPOOL)
+    for take in (machine.snapshots.take, lambda: machine.snapshots.run_if_due(1)):
+        with pytest.raises(Busy, match="1 packs wait in the spool of another gateway"):
+            take()
+    assert complete(machine) == []
+    move(OTHER_SPOOL, FIRST_STORE)
+    machine.snapshots.take()
+    assert len(complete(machine)) == 1
 
 
 def test_the_clock_keeps_heads_true_while_a_store_takes_no_packs(machine):

@@ -21,7 +21,7 @@ from tgdav.blocks.form import payload
 from tgdav.blocks.keeping import keep
 from tgdav.blocks.local.spool import KeptPack, OpenPack
 from tgdav.blocks.recovery.heads import Heads, Wrapped
-from tgdav.blocks.rows import snapshots
+from tgdav.blocks.rows import holdings, snapshots
 from tgdav.blocks.rows.leases import Leases
 from tgdav.blocks.vault import Vault
 from tgdav.blocks.workshop import Workshop
@@ -144,9 +144,22 @@ class Snapshots:
             position = max(image.position(connection), packed_to(connection))
             snapshot = _Writing(self._workshop, position, progress, self._renew)
             snapshot.write(_lines(connection))
-        parts, size = snapshot.finish(flush)
+            waiting = holdings.only_spooled(connection)
+
+        def settle() -> None:
+            flush()
+            self._require_stored(waiting)
+
+        parts, size = snapshot.finish(settle)
         self._clear_away()
         return Taken(position, parts, size, self._trim(position))
+
+    def _require_stored(self, packs: set[int]) -> None:
+        """Raise `Busy` while no store has one of them: the flush was of one gateway's spool."""
+        with self._db.read() as connection:
+            left = packs & holdings.only_spooled(connection)
+        if left:
+            raise Busy(f"{len(left)} packs wait in the spool of another gateway", 30.0)
 
     def _flush_sound(self) -> None:
         with contextlib.suppress(PackDamaged):  # that comes no more; all else is in the stores

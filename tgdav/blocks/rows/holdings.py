@@ -48,6 +48,8 @@ _is_told = and_(packs.c.kind.in_(("snapshot", "head")), exists().where(_of_pack)
 _is_readable = exists().select_from(_held).where(_is_sound)
 _in_spool = exists().select_from(_held).where(_is_sound, stores.c.kind == SPOOL)
 _is_on_its_way = and_(_in_spool, packs.c.created_ns > bindparam("settled_ns"))
+_in_store = exists().select_from(_held).where(_is_sound, stores.c.kind != SPOOL)
+_ONLY_SPOOLED = select(packs.c.no).where(packs.c.kind == "pack", _in_spool, not_(_in_store))
 _has_suspect = (
     exists()
     .select_from(_held)
@@ -211,6 +213,11 @@ def owed(connection: Connection, copies: int, settled_ns: int, after: int) -> li
     """
     told = {"copies": copies, "settled_ns": settled_ns, "after": after}
     return [Owed(*row) for row in connection.execute(_OWED, told)]
+
+
+def only_spooled(connection: Connection) -> set[int]:
+    """The packs that no store has, but some gateway's spool."""
+    return set(connection.scalars(_ONLY_SPOOLED))
 
 
 def lost(connection: Connection, after: int) -> list[Owed]:
