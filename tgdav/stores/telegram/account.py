@@ -29,7 +29,7 @@ from tgdav.stores import ledger
 from tgdav.stores.ledger import AccountState, Ledger
 from tgdav.stores.telegram.connection import DataCentre, Sender
 from tgdav.stores.telegram.errors import (
-    TOO_MANY_CONNECTIONS,
+    NO_ANSWER,
     Action,
     Elsewhere,
     Ruled,
@@ -211,8 +211,6 @@ class Account:
                 continue
             if ruling.action is Action.LOG_OUT and centre != self.home.no and not attempt:
                 await self._forget_key(centre)
-            elif ruling.number == TOO_MANY_CONNECTIONS:
-                senders.thin_out()
             else:
                 await self._bear(ruling, type(request.query).__name__, attempt)
             attempt += 1
@@ -263,7 +261,7 @@ class Account:
                 self._require_open()
             except BaseException as error:
                 await control.close()
-                if isinstance(error, OSError | asyncio.TimeoutError):
+                if isinstance(error, NO_ANSWER):
                     self._away_until = time.monotonic() + AWAY_S
                 raise
             self._centres |= _centres(config)

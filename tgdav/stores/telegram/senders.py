@@ -5,6 +5,7 @@ come soon, and shrink when they come late or Telegram asks for less.
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from telethon.tl.functions import PingRequest
 
 from tgdav.errors import StoreError
 from tgdav.stores.telegram.connection import Sender
-from tgdav.stores.telegram.errors import NO_ANSWER
+from tgdav.stores.telegram.errors import NO_ANSWER, TOO_MANY_CONNECTIONS, judge
 
 START, MOST = 2, 8
 """Requests in flight on one sender, at first and at most: 1 and 4 MiB of parts."""
@@ -30,7 +31,7 @@ KEPT = 2
 """Senders that stay: whoever reads after a pause shall not wait for a connection."""
 PING_S = 10.0
 LONGEST_PAUSE_S = 60.0
-"""Between two attempts to connect."""
+"""Between two attempts to connect, or to be answered over a new connection."""
 
 OpenSender = Callable[[], Awaitable[Sender]]
 
@@ -79,10 +80,6 @@ class Senders:
             lane.window = 1 if to_one else max(1.0, lane.window / 2)
         self._rests_until = max(self._rests_until, time.monotonic() + seconds)
 
-    def thin_out(self) -> None:
-        """Make do with half of the connections from now on."""
-        self._most = max(1, self._most // 2)
-
     async def keep_alive(self) -> None:
         """Close what is idle, and say a word on what stays. To be called now and then."""
         await self._drop_idle()
@@ -90,10 +87,8 @@ class Senders:
             await self._open()
         idle = [lane for lane in self._lanes if not lane.in_flight]
         for lane in idle:
-            try:
-                await lane.sender.call(PingRequest(secrets.randbits(63)), PING_S)
-            except NO_ANSWER:
-                await self._drop(lane)
+            with contextlib.suppress(*NO_ANSWER):
+                await self._answer(lane, PingRequest(secrets.randbits(63)), PING_S)
 
     async def close(self) -> None:
         """Close every sender; who waits for one is told that the store is closed."""
@@ -107,13 +102,21 @@ class Senders:
         lane.in_flight += 1
         begun = time.monotonic()
         try:
-            answer = await lane.sender.call(request, SILENT_S)
-        except NO_ANSWER:
-            await self._drop(lane)
-            raise
+            answer = await self._answer(lane, request, SILENT_S)
         finally:
             lane.in_flight -= 1
         lane.heard(time.monotonic() - begun)
+        return answer
+
+    async def _answer(self, lane: "_Lane", request: TLRequest, timeout_s: float) -> Any:
+        try:
+            answer = await lane.sender.call(request, timeout_s)
+        except NO_ANSWER as error:
+            if lane in self._lanes:  # else another request told of the same end
+                self._note_end(lane, error)
+                await self._drop(lane)
+            raise
+        self._failures, lane.has_answered = 0, True
         return answer
 
     async def _lane(self) -> "_Lane":
@@ -142,13 +145,10 @@ class Senders:
         try:
             sender = await self._open_sender()
         except NO_ANSWER:
-            self._failures += 1
-            pause_s = min(LONGEST_PAUSE_S, 2.0 ** (self._failures - 1))
-            self._rests_until = time.monotonic() + pause_s
+            self._pause()
             raise
         finally:
             self._opening -= 1
-        self._failures = 0
         if self._is_closed:
             await sender.close()
             raise StoreError("Telegram: closed")
@@ -178,6 +178,21 @@ class Senders:
                 turn.set_result(None)
                 turns -= 1
 
+    def _note_end(self, lane: "_Lane", error: Exception) -> None:
+        """Connect again at once only if the connection was of use, and none too many."""
+        is_one_too_many = judge(error).number == TOO_MANY_CONNECTIONS
+        if is_one_too_many and not self.rests_s:
+            self._most = max(1, self._most // 2)
+        if is_one_too_many or not lane.has_answered:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Rest, longer each time; what fails during a rest is of the same event."""
+        if not self.rests_s:
+            pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(self._failures, 9))
+            self._failures += 1
+            self._rests_until = time.monotonic() + pause_s
+
     async def _drop(self, lane: "_Lane") -> None:
         """Close a sender that failed; what else it has in flight fails with it."""
         if lane in self._lanes:
@@ -202,6 +217,7 @@ class _Lane:
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
         self.in_flight = 0
+        self.has_answered = False
         self.window = float(START)
         self.heard_at = time.monotonic()
 
