@@ -32,6 +32,7 @@ from tgdav.stores.telegram.errors import (
     NO_ANSWER,
     Action,
     Elsewhere,
+    KeyRefused,
     Ruled,
     Ruling,
     Unanswered,
@@ -195,7 +196,7 @@ class Account:
         self, centre: int, direction: Direction, request: InvokeWithoutUpdatesRequest, size: int
     ) -> Any:
         """The answer to one `upload.*` request that carries `size` bytes, without updates."""
-        senders, attempt = self._at(centre, direction), 0
+        senders, attempt, is_renewed = self._at(centre, direction), 0, False
         while True:
             if senders.rests_s > PATIENCE_S:
                 raise Elsewhere("transfers rest", senders.rests_s)
@@ -205,12 +206,17 @@ class Account:
                 raise
             except Exception as error:  # `judge` raises what it does not know
                 ruling = judge(error)
+                key = error.key if isinstance(error, KeyRefused) else None
             if ruling.action in (Action.SLOW_DOWN, Action.REST):
                 senders.slow_down(ruling.number, to_one=ruling.action is Action.REST)
                 self._note_wait(f"{direction}loads", ruling.number)
                 continue
-            if ruling.action is Action.LOG_OUT and centre != self.home.no and not attempt:
-                await self._forget_key(centre)
+            if ruling.action is Action.LOG_OUT and centre != self.home.no:
+                # The login is not gone: its home alone would know.
+                if key is None or is_renewed:
+                    raise Elsewhere(ruling.text, AWAY_S)
+                await self._forget_key(centre, key)
+                is_renewed = True
             else:
                 await self._bear(ruling, type(request.query).__name__, attempt)
             attempt += 1
@@ -315,10 +321,18 @@ class Account:
         await asyncio.to_thread(self._ledger.keep_data_centre_key, self.no, centre.no, sender.key)
         return sender
 
-    async def _forget_key(self, centre: int) -> None:
-        """The key is not believed there any more; the next sender gets another."""
-        self._keys.pop(centre, None)
-        await asyncio.to_thread(self._ledger.keep_data_centre_key, self.no, centre, None)
+    async def _forget_key(self, centre: int, key: bytes) -> None:
+        """The key is not believed there any more: the next sender gets another.
+
+        Unless somebody has seen to that: then the other key is left alone.
+        """
+        async with self._importing:
+            if self._keys.get(centre) != key:
+                return
+            del self._keys[centre]
+            await asyncio.to_thread(self._ledger.keep_data_centre_key, self.no, centre, None)
+            for way in Direction:
+                await self._at(centre, way).renew()
 
     # ---- what errors do
 

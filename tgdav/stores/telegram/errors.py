@@ -80,6 +80,15 @@ class Ruling(NamedTuple):
     text: str
 
 
+class KeyRefused(Exception):
+    """A data centre does not believe a sender's key, or not any more."""
+
+    def __init__(self, ruling: Ruling, key: bytes) -> None:
+        super().__init__(ruling.text)
+        self.ruling = ruling
+        self.key = key
+
+
 class Unanswered(Exception):
     """An account gave no answer to what it was asked."""
 
@@ -116,6 +125,8 @@ def judge(error: Exception) -> Ruling:
     """The ruling on whatever a sender raised."""
     if isinstance(error, RpcFailure):
         return _judge_words(error)
+    if isinstance(error, KeyRefused):
+        return error.ruling
     if isinstance(error, AuthKeyNotFound):
         return Ruling(Action.LOG_OUT, 0, "AUTH_KEY_UNKNOWN")
     if isinstance(error, InvalidBufferError) and error.code == TOO_MANY_CONNECTIONS:

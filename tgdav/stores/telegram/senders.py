@@ -12,12 +12,20 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from telethon.errors import AuthKeyNotFound
 from telethon.tl import TLRequest
 from telethon.tl.functions import PingRequest
 
 from tgdav.errors import StoreError
 from tgdav.stores.telegram.connection import Sender
-from tgdav.stores.telegram.errors import NO_ANSWER, TOO_MANY_CONNECTIONS, judge
+from tgdav.stores.telegram.errors import (
+    NO_ANSWER,
+    TOO_MANY_CONNECTIONS,
+    Action,
+    KeyRefused,
+    RpcFailure,
+    judge,
+)
 
 START, MOST = 2, 8
 """Requests in flight on one sender, at first and at most: 1 and 4 MiB of parts."""
@@ -61,7 +69,7 @@ class Senders:
         """Telegram's answer to one request that carries `size` bytes, one way or the other.
 
         It should want no updates. Waits for a sender with room. Raises what `Sender.call`
-        and the opening raise.
+        and the opening raise, and `KeyRefused`.
         """
         begun = time.monotonic()
         self.in_flight_bytes += size
@@ -95,6 +103,10 @@ class Senders:
         self._is_closed = True
         while self._waiting:
             self._wake()
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Close every sender; others are opened as they are needed."""
         lanes, self._lanes = self._lanes, []
         await asyncio.gather(*(lane.sender.close() for lane in lanes))
 
@@ -116,6 +128,11 @@ class Senders:
                 self._note_end(lane, error)
                 await self._drop(lane)
             raise
+        except (RpcFailure, AuthKeyNotFound) as error:
+            if (ruling := judge(error)).action is not Action.LOG_OUT:
+                raise
+            await self._drop(lane)
+            raise KeyRefused(ruling, lane.sender.key) from error
         self._failures, lane.has_answered = 0, True
         return answer
 
