@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.contracts.store import content, pack_id
 from tests.stores.telegram.rig import STORE, Rig, rigged
 from tests.telegram_server.process import TelegramServer
 from tgdav.errors import ReplicaMissing, StoreBusy, StoreError
+from tgdav.stores.telegram import account
 from tgdav.stores.telegram.store import TelegramStore
 
 BIG = content(3, 11 << 20)
@@ -107,6 +109,47 @@ def test_parts_that_have_to_wait_long_go_by_another_account(pair: Rig):
     pair.server.control("fail", method="upload.saveBigFilePart", code=420, message="FLOOD_WAIT_300")
     put_and_read(store, BIG)
     assert len(sent(pair, 1)) == 1
+
+
+def test_a_pack_that_is_slowed_down_long_goes_on_where_it_was(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(account, "PATIENCE_S", 0.5)
+    store = warmed(rig)
+    words, method = "FLOOD_PREMIUM_WAIT_2", "upload.saveBigFilePart"
+    before = rig.server.control("calls").get(method, 0)
+    rig.server.control("fail", method=method, code=420, message=words, times=3, skip=8)
+    locator = store.put(pack_id(1), BIG, "")
+    assert rig.server.control("calls")[method] - before == 23 + 3
+    rig.server.control("fail", method="upload.getFile", code=420, message=words, times=2)
+    assert store.read(locator, 0, len(BIG)) == BIG
+
+
+def test_a_window_that_is_slowed_down_is_read_by_another_account(pair: Rig):
+    store = warmed(pair)
+    locator = store.put(pack_id(1), BIG, "")
+    for _ in range(2):
+        assert store.read(locator, 0, len(BIG)) == BIG
+    words = "FLOOD_PREMIUM_WAIT_40"
+    pair.server.control("fail", method="upload.getFile", code=420, message=words)
+    begun = time.monotonic()
+    for _ in range(3):
+        assert store.read(locator, 0, len(BIG)) == BIG
+    assert time.monotonic() - begun < 20
+
+
+def test_new_packs_pass_an_account_by_that_is_slowed_down(pair: Rig):
+    store = warmed(pair)
+    words, slow = "FLOOD_PREMIUM_WAIT_9", pair.user_ids[1]
+    pair.server.control("fail", method="upload.*", code=420, message=words, account=slow)
+    with ThreadPoolExecutor(8) as pool:
+        first = [pool.submit(store.put, pack_id(n), SMALL, "") for n in range(2)]
+        until(pair.ledger.waits)
+        pair.server.control("delay", method="messages.sendMedia", seconds=1, times=6)
+        later = [pool.submit(store.put, pack_id(n), SMALL, "") for n in range(2, 8)]
+        for each in first + later:
+            each.result(60)
+    assert {tuple(sent(pair, n)) for n in range(2, 8)} == {(2,)}
 
 
 # Telegram's own trouble.

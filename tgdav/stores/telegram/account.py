@@ -52,6 +52,8 @@ CONNECTIONS = 3
 LONGEST_PAUSE_S = 30.0
 PATIENCE_S = 10.0
 """An account that rests longer hands its work to another."""
+SLOWED_S = 60.0
+"""The longest that work waits for an account whose transfers are only slowed down."""
 LIMITED_S = 24 * 3600.0
 RATE = 64 << 20
 """Bytes a second that any account is taken to carry where two are compared."""
@@ -198,8 +200,8 @@ class Account:
         """The answer to one `upload.*` request that carries `size` bytes, without updates."""
         senders, attempt, is_renewed = self._at(centre, direction), 0, False
         while True:
-            if senders.rests_s > PATIENCE_S:
-                raise Elsewhere("transfers rest", senders.rests_s)
+            if senders.away_s > PATIENCE_S:
+                raise Elsewhere("transfers rest", senders.away_s)
             try:
                 return await senders.call(request, size)
             except (Unanswered, StoreError):
@@ -208,7 +210,9 @@ class Account:
                 ruling = judge(error)
                 key = error.key if isinstance(error, KeyRefused) else None
             if ruling.action in (Action.SLOW_DOWN, Action.REST):
-                senders.slow_down(ruling.number, to_one=ruling.action is Action.REST)
+                # What is half sent goes on where it was: elsewhere it would begin anew.
+                is_slow = ruling.action is Action.SLOW_DOWN and ruling.number <= SLOWED_S
+                (senders.slow_down if is_slow else senders.stop)(ruling.number)
                 self._note_wait(f"{direction}loads", ruling.number)
                 continue
             if ruling.action is Action.LOG_OUT and centre != self.home.no:

@@ -54,6 +54,7 @@ class Senders:
         self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._rests_until = 0.0
+        self._away_until = 0.0
         self._failures = 0
         self._is_closed = False
         self.in_flight_bytes = 0
@@ -63,7 +64,12 @@ class Senders:
     @property
     def rests_s(self) -> float:
         """Seconds until requests go out again; 0 if they do now."""
-        return max(0.0, self._rests_until - time.monotonic())
+        return max(self.away_s, self._rests_until - time.monotonic())
+
+    @property
+    def away_s(self) -> float:
+        """Seconds of a rest that is more than a slower pace: others should do the work."""
+        return max(0.0, self._away_until - time.monotonic())
 
     async def call(self, request: TLRequest, size: int) -> Any:
         """Telegram's answer to one request that carries `size` bytes, one way or the other.
@@ -82,11 +88,17 @@ class Senders:
             self.in_flight_bytes -= size
             self._wake()
 
-    def slow_down(self, seconds: float, *, to_one: bool = False) -> None:
-        """Have fewer requests in flight, and send none for so long."""
+    def slow_down(self, seconds: float) -> None:
+        """Have half as many requests in flight, and send none for so long."""
         for lane in self._lanes:
-            lane.window = 1 if to_one else max(1.0, lane.window / 2)
+            lane.window = max(1.0, lane.window / 2)
         self._rests_until = max(self._rests_until, time.monotonic() + seconds)
+
+    def stop(self, seconds: float) -> None:
+        """Have one request in flight on each sender, and be away for so long."""
+        for lane in self._lanes:
+            lane.window = 1.0
+        self._away_until = max(self._away_until, time.monotonic() + seconds)
 
     async def keep_alive(self) -> None:
         """Close what is idle, and say a word on what stays. To be called now and then."""
@@ -198,17 +210,17 @@ class Senders:
     def _note_end(self, lane: "_Lane", error: Exception) -> None:
         """Connect again at once only if the connection was of use, and none too many."""
         is_one_too_many = judge(error).number == TOO_MANY_CONNECTIONS
-        if is_one_too_many and not self.rests_s:
+        if is_one_too_many and not self.away_s:
             self._most = max(1, self._most // 2)
         if is_one_too_many or not lane.has_answered:
             self._pause()
 
     def _pause(self) -> None:
-        """Rest, longer each time; what fails during a rest is of the same event."""
-        if not self.rests_s:
+        """Be away, longer each time; what fails meanwhile is of the same event."""
+        if not self.away_s:
             pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(self._failures, 9))
             self._failures += 1
-            self._rests_until = time.monotonic() + pause_s
+            self._away_until = time.monotonic() + pause_s
 
     async def _drop(self, lane: "_Lane") -> None:
         """Close a sender that failed; what else it has in flight fails with it."""

@@ -53,9 +53,9 @@ class Writers:
         raise StoreError(f"Telegram: no account may post in channel {channel.no}. {told}".strip())
 
     def _burden(self, account: Account) -> tuple[float, ...]:
-        """The idle first; those that are alike take turns."""
+        """The idle first, a second of rest being like a pack; those that are alike take turns."""
         busy, turns = self._at_work[account.no], self._turns[account.no]
-        return (busy, round(account.load(Direction.UP), 1), turns)
+        return (round(busy + account.load(Direction.UP), 1), turns)
 
     @contextlib.contextmanager
     def at_work(self, account: Account, channel: Channel) -> Iterator[None]:
