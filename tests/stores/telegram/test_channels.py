@@ -1,5 +1,6 @@
 """Channels that are lost, found again, closed to all; and who is in them."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from tests.stores.telegram.test_rows import SMALL, pair, put_and_read, until, wa
 from tests.telegram_server.process import TelegramServer
 from tgdav.errors import ReplicaMissing, StoreBusy, StoreError
 from tgdav.stores.base import Locator
+from tgdav.stores.telegram import channels
+from tgdav.stores.telegram.account import Account
+from tgdav.stores.telegram.members import NotLetIn
 from tgdav.stores.telegram.store import TelegramStore
 
 __all__ = ["pair"]
@@ -160,6 +164,44 @@ def test_a_store_that_may_post_nowhere_makes_no_channels_without_end(rig: Rig):
         with pytest.raises((StoreBusy, StoreError)):
             store.put(pack_id(n), SMALL, "")
     assert len(states(rig)) == 2
+
+
+def test_an_account_that_is_not_let_in_knocks_about_hourly(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    store = warmed(rig)
+    locators = [store.put(pack_id(n), SMALL, "") for n in range(8)]
+    knock, words = "messages.importChatInvite", "CHANNELS_TOO_MUCH"
+    rig.server.control("fail", method=knock, code=400, message=words, times=None)
+    added = rig.add_user()
+    until(lambda: added in rig.ledger.leased)
+    account, before = store._accounts.get(added), knocks(rig)
+    assert account is not None
+    store._run(gathered(store, account, 5), 60)
+    for n, locator in enumerate(locators):
+        assert store.read(locator, 0, 10) == SMALL[:10]
+        store.put(pack_id(20 + n), SMALL, "")
+    look(store)
+    assert knocks(rig) - before == 1
+    assert states(rig) == ["active"]
+    monkeypatch.setattr(channels, "KNOCK_S", 0.0)
+    look(store)
+    assert knocks(rig) - before == 2
+    rig.server.control("forget_faults")
+    look(store)
+    assert admins(rig) == {1, added}
+
+
+def knocks(rig: Rig) -> int:
+    return rig.server.control("calls").get("messages.importChatInvite", 0)
+
+
+async def gathered(store: TelegramStore, account: Account, times: int) -> None:
+    """Have the account address the channel so often at once."""
+    channel = store._channels.all()[0]
+    asked = (store._channels.peer(account, channel) for _ in range(times))
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in told] == times * [NotLetIn]
 
 
 def test_a_channel_that_was_made_and_not_recorded_is_found_and_used(pair: Rig):

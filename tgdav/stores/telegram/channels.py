@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,8 @@ LOG = logging.getLogger(__name__)
 
 APART_S = 600.0
 """Between two channels that are made though the one before is not full."""
+KNOCK_S = 3600.0
+"""An account that is not let in by a link is not to try again sooner: it looks like a spammer's."""
 TELL_EVERY = 20
 """Messages after which the ledger is told how full a channel is."""
 
@@ -46,6 +49,9 @@ class Channels:
         self._peers: dict[tuple[Account, int], InputChannel] = {}
         self._out: set[tuple[Account, int]] = set()
         """What is out of an account's reach, until the next look."""
+        self._refused: dict[tuple[Account, int], tuple[str, float]] = {}
+        """Why an account was not let in, and when; that holds until a later look."""
+        self._joining: defaultdict[tuple[Account, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._rolling = asyncio.Lock()
         self._rolled_at: float | None = None
         self._judging = asyncio.Lock()
@@ -107,6 +113,7 @@ class Channels:
         """See which channels are there, and that every account is in them and may post."""
         await self._reload()
         self._out.clear()
+        self._forget_refusals()
         self._may_post = {key: True for key, may in self._may_post.items() if may}
         for channel in self.all():
             await self._judge(channel)
@@ -229,12 +236,34 @@ class Channels:
     async def _address(self, account: Account, channel: Channel) -> InputChannel:
         # By the account as it is logged in: another session has access hashes of its own.
         key = (account, channel.no)
-        if key not in self._peers:
-            access_hash = await asyncio.to_thread(self._ledger.access_hash, account.no, channel.no)
-            if access_hash is None:
-                access_hash = await self._members.let_in(account, channel)
-            self._peers[key] = InputChannel(channel.channel_id, access_hash)
-        return self._peers[key]
+        async with self._joining[key]:
+            if key not in self._peers:
+                no = account.no
+                access_hash = await asyncio.to_thread(self._ledger.access_hash, no, channel.no)
+                if access_hash is None:
+                    access_hash = await self._let_in(account, channel)
+                self._peers[key] = InputChannel(channel.channel_id, access_hash)
+            return self._peers[key]
+
+    async def _let_in(self, account: Account, channel: Channel) -> int:
+        key = (account, channel.no)
+        if key in self._refused:
+            raise NotLetIn(self._refused[key][0])
+        try:
+            return await self._members.let_in(account, channel)
+        except NotLetIn as error:
+            self._refused[key] = (str(error), time.monotonic())
+            raise
+
+    def _forget_refusals(self) -> None:
+        """Where there is no link nothing is lost by asking again."""
+        by_link = {channel.no for channel in self.all() if channel.invite}
+        long_ago = time.monotonic() - KNOCK_S
+        self._refused = {
+            (account, no): (why, at)
+            for (account, no), (why, at) in self._refused.items()
+            if no in by_link and at > long_ago
+        }
 
     async def seen(self, account: Account, channel: Channel) -> Any:
         """The channel as Telegram shows it to the account; None if it does not.
