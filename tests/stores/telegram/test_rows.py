@@ -94,6 +94,31 @@ def test_a_wait_outlives_the_process(rig: Rig):
     assert 280 < told.value.retry_after_s <= 300
 
 
+def test_messages_are_counted_for_the_account_whatever_the_store(rig: Rig):
+    telegram = rig.open(messages_per_hour=3)
+    one, other = (telegram.store(no, title=f"packs {no}") for no in (STORE, STORE + 1))
+    for n in range(2):
+        one.put(pack_id(n), SMALL, "")
+    other.put(pack_id(2), SMALL, "")
+    for store in (one, other):
+        with pytest.raises(StoreBusy, match="wait") as told:
+            store.put(pack_id(3), SMALL, "")
+        assert told.value.retry_after_s > 3500
+
+
+def test_packs_at_work_are_counted_for_the_account_whatever_the_store(pair: Rig):
+    one = warmed(pair)
+    other = pair.open_ones[0].store(STORE + 1, title="more")
+    other.open()
+    pair.server.control("delay", method="messages.sendMedia", seconds=1, times=2)
+    with ThreadPoolExecutor(2) as pool:
+        for n, store in enumerate((one, other)):
+            pool.submit(store.put, pack_id(n), SMALL, "")
+            time.sleep(0.2)
+    last = [m["by"] for m in pair.server.control("messages") if m["by"] in pair.user_ids.values()]
+    assert len(set(last[-2:])) == 2
+
+
 @pytest.mark.parametrize("words", ["FLOOD_PREMIUM_WAIT_1", "FLOOD_WAIT_1"])
 def test_parts_that_have_to_wait_go_again(rig: Rig, words: str):
     store = warmed(rig)

@@ -33,7 +33,7 @@ from tgdav.stores.telegram.references import References
 from tgdav.stores.telegram.sending import Sending
 from tgdav.stores.telegram.transfer import Reading
 from tgdav.stores.telegram.verifying import VerifiedChannel, Verifying
-from tgdav.stores.telegram.writers import Writers
+from tgdav.stores.telegram.writers import Work, Writers
 
 T = TypeVar("T")
 
@@ -73,6 +73,7 @@ class Telegram:
         self._paces = paces
         self._accounts = Accounts(network, ledger, paces.senders)
         self._references = References(ledger, is_wanted=paces.copy_by_reference)
+        self._work = Work(per_hour=paces.messages_per_hour, per_minute=paces.messages_per_minute)
         self._starting = threading.Lock()
         self._loop: EventLoop | None = None
 
@@ -81,18 +82,12 @@ class Telegram:
         accounts, ledger, paces = self._accounts, self._ledger, self._paces
         members = Members(accounts, ledger, no, title=title, channel_id=channel_id)
         channels = Channels(accounts, ledger, members, no, paces.channel_messages)
-        writers = Writers(
-            accounts,
-            channels,
-            per_hour=paces.messages_per_hour,
-            per_minute=paces.messages_per_minute,
-        )
         return TelegramStore(
             self,
             accounts,
             ledger,
             channels,
-            writers,
+            Writers(accounts, channels, self._work),
             self._references,
             no,
             paces.channel_messages,

@@ -17,19 +17,37 @@ from tgdav.stores.telegram.errors import Elsewhere, Unanswered
 HOUR_S, MINUTE_S = 3600.0, 60.0
 
 
-class Writers:
-    """Keeps users below `per_hour` messages, and bots below `per_minute` in a channel."""
+class Work:
+    """What each account does for all stores, as Telegram's limits are the account's.
 
-    def __init__(
-        self, accounts: Accounts, channels: Channels, *, per_hour: int, per_minute: int
-    ) -> None:
-        self._accounts = accounts
-        self._channels = channels
+    Users are to send at most `per_hour` messages, and bots `per_minute` in a channel.
+    """
+
+    def __init__(self, *, per_hour: int, per_minute: int) -> None:
         self._per_hour = per_hour
         self._per_minute = per_minute
         self._paces: dict[tuple[int, int], Pace] = {}
-        self._at_work: Counter[int] = Counter()
-        self._turns: Counter[int] = Counter()
+        self.packs: Counter[int] = Counter()
+        """That are being sent, by account."""
+        self.turns: Counter[int] = Counter()
+        """Packs that were given to each account."""
+
+    def pace(self, account: Account, channel: Channel) -> Pace:
+        """Of the account's messages: a bot's in the channel, a user's in all."""
+        key = (account.no, channel.no if account.is_bot else 0)
+        if key not in self._paces:
+            bot, user = (self._per_minute, MINUTE_S), (self._per_hour, HOUR_S)
+            self._paces[key] = Pace(*(bot if account.is_bot else user))
+        return self._paces[key]
+
+
+class Writers:
+    """Of one store; `work` is shared by all."""
+
+    def __init__(self, accounts: Accounts, channels: Channels, work: Work) -> None:
+        self._accounts = accounts
+        self._channels = channels
+        self._work = work
 
     async def best(self, channel: Channel, failures: Mapping[int, Elsewhere]) -> Account:
         """The account to send by; not one that failed already.
@@ -54,32 +72,25 @@ class Writers:
 
     def _burden(self, account: Account) -> tuple[float, ...]:
         """The idle first, a second of rest being like a pack; those that are alike take turns."""
-        busy, turns = self._at_work[account.no], self._turns[account.no]
+        busy, turns = self._work.packs[account.no], self._work.turns[account.no]
         return (round(busy + account.load(Direction.UP), 1), turns)
 
     @contextlib.contextmanager
     def at_work(self, account: Account, channel: Channel) -> Iterator[None]:
         """The account sends a pack meanwhile."""
-        self._pace(account, channel).count()
-        self._at_work[account.no] += 1
-        self._turns[account.no] += 1
+        self._work.pace(account, channel).count()
+        self._work.packs[account.no] += 1
+        self._work.turns[account.no] += 1
         try:
             yield
         finally:
-            self._at_work[account.no] -= 1
+            self._work.packs[account.no] -= 1
 
     def _wait_s(self, account: Account, channel: Channel) -> float:
-        return max(account.rests_s(SendMediaRequest), self._pace(account, channel).wait_s())
+        return max(account.rests_s(SendMediaRequest), self._work.pace(account, channel).wait_s())
 
     async def _may_post(self, account: Account, channel: Channel) -> bool:
         try:
             return await self._channels.may_post(account, channel)
         except Unanswered:
             return False
-
-    def _pace(self, account: Account, channel: Channel) -> Pace:
-        key = (account.no, channel.no if account.is_bot else 0)
-        if key not in self._paces:
-            bot, user = (self._per_minute, MINUTE_S), (self._per_hour, HOUR_S)
-            self._paces[key] = Pace(*(bot if account.is_bot else user))
-        return self._paces[key]
