@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from telethon.tl.functions import PingRequest
 
-from tgdav.errors import StoreError
+from tgdav.stores.telegram.errors import Elsewhere
 from tgdav.stores.telegram.senders import Senders
 
 
@@ -32,7 +32,7 @@ def test_what_is_being_opened_when_all_are_closed_is_closed_too():
         await asyncio.sleep(0)
         await senders.close()
         may_open.set()
-        with pytest.raises(StoreError, match="closed"):
+        with pytest.raises(Elsewhere, match="let go of"):
             await asking
 
     asyncio.run(asyncio.wait_for(work(), 20))

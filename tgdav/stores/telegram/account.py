@@ -29,6 +29,7 @@ from tgdav.stores import ledger
 from tgdav.stores.ledger import AccountState, Ledger
 from tgdav.stores.telegram.connection import DataCentre, Sender
 from tgdav.stores.telegram.errors import (
+    AWAY_S,
     NO_ANSWER,
     Action,
     Elsewhere,
@@ -57,8 +58,6 @@ SLOWED_S = 60.0
 LIMITED_S = 24 * 3600.0
 RATE = 64 << 20
 """Bytes a second that any account is taken to carry where two are compared."""
-AWAY_S = 5.0
-"""After so long an account that had no connection is asked again."""
 
 _STATES: dict[Action, AccountState] = {
     Action.LIMIT: "limited",
@@ -181,6 +180,7 @@ class Account:
             raise Elsewhere(f"{method} rests", rests_s)
         is_unsure, attempt = False, 0
         while True:
+            control = None
             try:
                 control = await self._connected()
                 return await control.call(InvokeWithoutUpdatesRequest(request), timeout_s)
@@ -190,6 +190,8 @@ class Account:
             except Exception as error:  # `judge` raises what it does not know
                 ruling = judge(error)
                 is_unsure |= ruling.action in (Action.RECONNECT, Action.REPEAT)
+                if control and isinstance(error, TimeoutError):
+                    await self._replace(control)
                 with _marking(is_unsure):
                     await self._bear(ruling, method, attempt)
             attempt += 1
@@ -266,7 +268,8 @@ class Account:
                 raise Elsewhere("no connection", self._away_until - time.monotonic())
             control = Sender(self._network, self.home, self._key)
             try:
-                await control.open()
+                await asyncio.wait_for(control.open(), CONTROL_S)
+                self._require_open()
                 config = await control.introduce(GetConfigRequest(), CONTROL_S)
                 self._require_open()
             except BaseException as error:
@@ -277,6 +280,12 @@ class Account:
             self._centres |= _centres(config)
             self._control = control
             return control
+
+    async def _replace(self, control: Sender) -> None:
+        """Use this connection no more: it may be half open, and never answer."""
+        async with self._connecting:
+            if self._control is control:
+                await self._disconnect()
 
     async def _disconnect(self) -> None:
         control, self._control = self._control, None
@@ -375,7 +384,8 @@ class Account:
 
 async def _opened(sender: Sender) -> Sender:
     try:
-        await sender.open()
+        # Telethon agrees on a new key without a bound of its own.
+        await asyncio.wait_for(sender.open(), CONTROL_S)
     except BaseException:
         await sender.close()
         raise

@@ -17,9 +17,9 @@ from telethon.tl.types import ChannelForbidden, InputChannel
 
 from tgdav.errors import ReplicaMissing, StoreBusy, StoreError
 from tgdav.stores.ledger import Channel, ChannelState, Ledger
-from tgdav.stores.telegram.account import AWAY_S, Account
+from tgdav.stores.telegram.account import Account
 from tgdav.stores.telegram.accounts import Accounts
-from tgdav.stores.telegram.errors import Action, Elsewhere, Ruled, Unanswered
+from tgdav.stores.telegram.errors import AWAY_S, Action, Elsewhere, Ruled, Unanswered
 from tgdav.stores.telegram.members import Members, NotLetIn, may_post
 
 LOG = logging.getLogger(__name__)

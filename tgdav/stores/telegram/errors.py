@@ -89,6 +89,10 @@ class KeyRefused(Exception):
         self.key = key
 
 
+AWAY_S = 5.0
+"""After so long an account that had no connection is asked again."""
+
+
 class Unanswered(Exception):
     """An account gave no answer to what it was asked."""
 

@@ -16,12 +16,13 @@ from telethon.errors import AuthKeyNotFound
 from telethon.tl import TLRequest
 from telethon.tl.functions import PingRequest
 
-from tgdav.errors import StoreError
 from tgdav.stores.telegram.connection import Sender
 from tgdav.stores.telegram.errors import (
+    AWAY_S,
     NO_ANSWER,
     TOO_MANY_CONNECTIONS,
     Action,
+    Elsewhere,
     KeyRefused,
     RpcFailure,
     judge,
@@ -111,7 +112,7 @@ class Senders:
                 await self._answer(lane, PingRequest(secrets.randbits(63)), PING_S)
 
     async def close(self) -> None:
-        """Close every sender; who waits for one is told that the store is closed."""
+        """Close every sender; who waits for one is told `Elsewhere`."""
         self._is_closed = True
         while self._waiting:
             self._wake()
@@ -152,7 +153,7 @@ class Senders:
         """A lane with room, opened if need be."""
         while True:
             if self._is_closed:
-                raise StoreError("Telegram: closed")
+                raise Elsewhere("the account was let go of", AWAY_S)
             if rests_s := self.rests_s:
                 await asyncio.sleep(rests_s)
                 continue
@@ -180,7 +181,7 @@ class Senders:
             self._opening -= 1
         if self._is_closed:
             await sender.close()
-            raise StoreError("Telegram: closed")
+            raise Elsewhere("the account was let go of", AWAY_S)
         self._lanes.append(_Lane(sender))
         self._wake()
 
