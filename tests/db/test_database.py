@@ -129,6 +129,19 @@ def test_an_address_that_is_none_is_refused():
         Database.open("nonsense")
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite:////a%00b", "postgresql://u:p%00@127.0.0.1/d", "postgresql://127.0.0.1/\udcff"]
+)
+def test_an_address_that_no_driver_takes_is_refused(url: str):
+    with pytest.raises(DatabaseError, match="not a database address"):
+        Database.open(url)
+
+
+def test_a_path_may_have_bytes_that_are_no_text(tmp_path: Path):
+    Database.open(f"sqlite:///{tmp_path}/\udcff.db").close()
+    assert (tmp_path / "\udcff.db").exists()
+
+
 def test_commits_are_fsynced(tmp_path: Path):
     db = Database.open(f"sqlite:///{tmp_path / 'drive.db'}")
     with db.read() as connection:

@@ -23,11 +23,21 @@ def make_engine(url: str) -> Engine:
     """The engine for `url`; nothing is connected yet. Raises `DatabaseError` if it is none."""
     try:
         parsed = make_url(url)
+        _require_text(parsed)
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed)
         return _postgresql(parsed.set(drivername="postgresql+psycopg"), "SERIALIZABLE", WRITES)
     except (exc.ArgumentError, exc.NoSuchModuleError, ValueError, TypeError) as error:
         raise DatabaseError(f"not a database address: {error}") from error
+
+
+def _require_text(url: URL) -> None:
+    """Raise `ValueError` for what no driver can be told: it would say so in its own way."""
+    # A path may have bytes that are no UTF-8.
+    errors = "surrogateescape" if url.get_backend_name() == "sqlite" else "strict"
+    for part in (url.database, url.username, url.password, url.host):
+        if part and b"\0" in part.encode(errors=errors):
+            raise ValueError("a NUL in it")
 
 
 def engine_for_reads(engine: Engine) -> Engine:
