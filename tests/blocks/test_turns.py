@@ -101,7 +101,7 @@ def test_a_lease_that_could_not_be_renewed_in_time_is_lost(
         monkeypatch.setattr(Leases, "acquire", slow)
         until(lambda: turn.is_lost)
         other = Leases(db)
-        assert acquire(other, "job", 60)
+        until(lambda: acquire(other, "job", 60))  # who has it errs on the safe side
         other.release("job")
         time.sleep(3 * LEASE_S)
         assert turn.is_lost
