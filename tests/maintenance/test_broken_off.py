@@ -25,11 +25,11 @@ def test_it_goes_on_wherever_it_broke_off(drive, monkeypatch):
     write = drive.db.write
     allowed = [0]
 
-    def counted(work):
+    def counted(work, **options):
         if allowed[0] <= 0:
             raise Killed
         allowed[0] -= 1
-        return write(work)
+        return write(work, **options)
 
     def run(most):
         allowed[0] = most

@@ -285,6 +285,19 @@ async def test_a_client_that_reads_nothing_is_not_read_from():
         await speaker.hear_until(RpcResult, 80)
 
 
+@on_a_loop
+async def test_a_client_that_is_gone_is_sent_nothing_more(caplog: pytest.LogCaptureFixture):
+    async with echoing() as server, speaking(server) as speaker:
+        await speaker.ask(SaveBigFilePartRequest(3, 0, 1, random_bytes(500 << 10)))
+        (link,) = server._links
+        speaker.writer.transport.abort()
+        await asyncio.sleep(0)  # it is closed, and the server was not told yet
+        while not link._transport.is_closing():
+            link._write(10 * [random_bytes(64 << 10)])  # many pieces, as a packet may have
+        link._write(10 * [random_bytes(64 << 10)])
+    assert not caplog.records
+
+
 # Calls in their wrappings.
 
 

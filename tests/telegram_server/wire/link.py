@@ -208,6 +208,8 @@ class Link(asyncio.BufferedProtocol):
         if sum(map(len, pieces)) < JOINED_BELOW:
             pieces = [b"".join(pieces)]
         for piece in pieces:
+            if self._transport.is_closing():  # asyncio complains of the fifth in vain
+                return
             self._transport.write(piece)
 
     def _set_timer(self) -> None:
