@@ -30,8 +30,14 @@ class Calls:
                 self._running -= 1
                 self._changed.notify_all()
 
+    def pause(self, seconds: float) -> None:
+        """Return after so long, between two calls, or when the store is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed, seconds)
+
     def close(self) -> None:
         """Let no further call begin; return when those that run have ended."""
         with self._changed:
             self._is_closed = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._running == 0)

@@ -27,6 +27,7 @@ from telethon.tl.types import InputUserSelf
 from tgdav.errors import StoreError
 from tgdav.stores import ledger
 from tgdav.stores.ledger import AccountState, Ledger
+from tgdav.stores.pace import Pace
 from tgdav.stores.telegram.connection import DataCentre, Sender
 from tgdav.stores.telegram.errors import (
     AWAY_S,
@@ -58,6 +59,9 @@ SLOWED_S = 60.0
 LIMITED_S = 24 * 3600.0
 RATE = 64 << 20
 """Bytes a second that any account is taken to carry where two are compared."""
+
+PAGES, PAGES_SPAN_S = 5, 5.0
+"""Pages of messages in a span of a scan: users report 30 in 30 s as the most (Telethon#565)."""
 
 _STATES: dict[Action, AccountState] = {
     Action.LIMIT: "limited",
@@ -105,6 +109,8 @@ class Account:
         self.no = row.no
         self.condition = Condition(row.state, row.trouble, row.until_ns)
         self.done = Done()
+        self.pages = Pace(PAGES, PAGES_SPAN_S)
+        """Those that it looks at in scans, of all channels."""
         self.new_waits: dict[str, int] = {}
         """Flood waits that the ledger was not told of: method to ns since 1970."""
         self._network = network

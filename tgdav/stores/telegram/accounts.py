@@ -9,15 +9,18 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
 from tgdav.errors import StoreBusy, StoreError, TgdavError
 from tgdav.stores import ledger
 from tgdav.stores.ledger import LEASE_S, Activity, Ledger
 from tgdav.stores.telegram.account import Account, Condition, Done
-from tgdav.stores.telegram.errors import Unanswered
+from tgdav.stores.telegram.errors import Elsewhere, Unanswered
 from tgdav.stores.telegram.network import Network
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 ROUND_S = 2.0
 KEEP_ALIVE_S = 20.0
@@ -74,6 +77,20 @@ class Accounts:
     async def writers(self) -> list[Account]:
         """Those that may write. Raises `StoreBusy` or `StoreError` if there is none."""
         return self._some(await self.all(), lambda account: account.may_write, "write")
+
+    async def first(self, work: Callable[[Account], Awaitable[T]]) -> T:
+        """What `work` returns for the first account that can do it, of those that may read.
+
+        Raises as `readers`, and what the last one raised if none can.
+        """
+        failure: Elsewhere | None = None
+        for account in await self.readers():
+            try:
+                return await work(account)
+            except Elsewhere as error:
+                failure = error
+        assert failure is not None  # noqa: S101 - `readers` returns one at least, or raises
+        raise failure
 
     def watch(self, look: Look) -> None:
         """Call `look` now and then, from now on, as long as there are connections."""

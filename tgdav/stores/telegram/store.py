@@ -12,8 +12,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from telethon.tl.functions.channels import DeleteMessagesRequest
-from telethon.tl.functions.messages import GetHistoryRequest
-from telethon.tl.types import InputPeerChannel
 
 from tgdav.errors import ReplicaMissing, StoreBusy, StoreError
 from tgdav.stores.base import Buffer, Limits, Listed, Locator
@@ -23,13 +21,14 @@ from tgdav.stores.telegram.account import Account
 from tgdav.stores.telegram.accounts import Accounts
 from tgdav.stores.telegram.channels import Channels
 from tgdav.stores.telegram.document import LARGEST_PACK, Found, Place, place_of
-from tgdav.stores.telegram.errors import Elsewhere, Ruled, Unanswered
+from tgdav.stores.telegram.errors import Elsewhere, Ruled
 from tgdav.stores.telegram.finding import channels_with_packs
 from tgdav.stores.telegram.locations import PAGE, Locations
 from tgdav.stores.telegram.loop import EventLoop
 from tgdav.stores.telegram.members import Members
 from tgdav.stores.telegram.network import Network
 from tgdav.stores.telegram.references import References
+from tgdav.stores.telegram.scanning import Page, Scanning
 from tgdav.stores.telegram.sending import Sending
 from tgdav.stores.telegram.transfer import Reading
 from tgdav.stores.telegram.verifying import VerifiedChannel, Verifying
@@ -41,8 +40,8 @@ CONCURRENCY = 44
 """Calls at once that still make it faster: windows of 1 MiB over a few accounts."""
 PUT_S, READ_S, ASK_S = 3600.0, 300.0, 120.0
 """Bounds on one call. What stalls is noticed much earlier, in `senders`."""
-EMPTY_PAGES = 3
-"""Pages without a message that a bot takes for the end of a channel."""
+LONGEST_REST_S = 900.0
+"""A scan waits so long for Telegram, as who scans again has to begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +159,7 @@ class TelegramStore:
         self._ledger = ledger
         self._channels = channels
         self._locations = Locations(channels)
+        self._scanning = Scanning(accounts, channels, self._locations)
         self._reading = Reading(accounts, self._locations)
         self._sending = Sending(
             accounts, ledger, channels, self._locations, writers, references, no
@@ -171,7 +171,7 @@ class TelegramStore:
             channels,
             self._sending,
             self._reading,
-            top=self._top,
+            top=self._scanning.top,
             delete=self._delete,
             limit=limit,
         )
@@ -228,15 +228,10 @@ class TelegramStore:
 
     def scan(self, *, newest_first: bool = True) -> Iterator[Listed]:
         with self._calls.one():
-            tops = self._run(self._tops(), ASK_S)
-        pages = [
-            (channel, range(start, min(start + PAGE, top + 1)))
-            for channel, top in tops
-            for start in reversed(range(1, top + 1, PAGE))
-        ]
-        for channel, messages in pages if newest_first else reversed(pages):
-            with self._calls.one():
-                found = self._run(self._page(channel, messages), ASK_S)
+            pages = self._run(self._scanning.pages(), ASK_S)
+        for page in pages if newest_first else reversed(pages):
+            channel, _ = page
+            found = self._look(page)
             for document in reversed(found) if newest_first else found:
                 locator = Place(channel.channel_id, document.message).locator
                 yield Listed(locator, document.caption, document.size)
@@ -254,6 +249,17 @@ class TelegramStore:
         place = _place(locator)
         with self._calls.one():
             return self._run(self._pieces(place, offset, size), READ_S)
+
+    def _look(self, page: Page) -> list[Found]:
+        """What a page shows; rests first if it has to."""
+        while True:
+            with self._calls.one():
+                found = self._run(self._scanning.look(page), ASK_S)
+            if not isinstance(found, float):
+                return found
+            if found > LONGEST_REST_S:
+                raise StoreBusy("Telegram: every account has to wait", found)
+            self._calls.pause(found)
 
     def _run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         return self._telegram.run(work, timeout_s)
@@ -279,14 +285,14 @@ class TelegramStore:
 
     async def _probe(self, place: Place) -> int | None:
         channel = await self._channels.at(place.channel_id)
-        found = await self._page(channel, [place.message])
+        found = await self._scanning.find(channel, [place.message])
         return found[0].size if found else None
 
     async def _delete(self, channel_id: int, messages: list[int]) -> None:
         channel = await self._channels.at(channel_id)
         for start in range(0, len(messages), PAGE):
             some = messages[start : start + PAGE]
-            await self._by_any(partial(self._delete_by, channel, some))
+            await self._accounts.first(partial(self._delete_by, channel, some))
             await asyncio.to_thread(self._ledger.forget_messages, channel.no, some)
             for account in await self._accounts.all():
                 for message in some:
@@ -297,60 +303,6 @@ class TelegramStore:
             raise Elsewhere(f"account {account.no} may not delete in channel {channel.no}")
         peer = await self._channels.peer(account, channel)
         await self._channels.asked(account, channel, DeleteMessagesRequest(peer, messages))
-
-    async def _page(self, channel: Channel, messages: Iterable[int]) -> list[Found]:
-        """The packs in these messages, by id."""
-        asked = list(messages)
-        found = await self._by_any(lambda a: self._locations.page(a, channel, asked))
-        return [found[message] for message in sorted(found)]
-
-    async def _tops(self) -> list[tuple[Channel, int]]:
-        """The channels that are there, newest first, and how far their messages go."""
-        await self._channels.open()
-        found = []
-        for each in self._channels.all():
-            with contextlib.suppress(ReplicaMissing):  # it is lost
-                channel = await self._channels.at(each.channel_id)
-                try:
-                    found.append((channel, await self._top(channel)))
-                except Unanswered:
-                    await self._channels.at(each.channel_id)
-                    raise
-        return found
-
-    async def _top(self, channel: Channel) -> int:
-        """The highest message id of the channel that is of any interest."""
-        users = [account for account in await self._accounts.readers() if not account.is_bot]
-        for account in users:
-            with contextlib.suppress(Unanswered):
-                return await self._newest(account, channel)
-        top = self._channels.last_message(channel)
-        empty = 0
-        while empty < EMPTY_PAGES:
-            first = top + 1 + empty * PAGE
-            found = await self._page(channel, range(first, first + PAGE))
-            top, empty = (found[-1].message, 0) if found else (top, empty + 1)
-        return top
-
-    async def _newest(self, account: Account, channel: Channel) -> int:
-        peer = await self._channels.peer(account, channel)
-        history = GetHistoryRequest(
-            InputPeerChannel(peer.channel_id, peer.access_hash),
-            offset_id=0, offset_date=None, add_offset=0, limit=1, max_id=0, min_id=0, hash=0,
-        )  # fmt: skip
-        answer = await self._channels.asked(account, channel, history)
-        return max((message.id for message in answer.messages), default=0)
-
-    async def _by_any(self, work: Any) -> Any:
-        """What `work(account)` returns for the first account that can do it."""
-        failure: Elsewhere | None = None
-        for account in await self._accounts.readers():
-            try:
-                return await work(account)
-            except Elsewhere as error:
-                failure = error
-        assert failure is not None  # noqa: S101 - `readers` returns one at least, or raises
-        raise failure
 
 
 def _place(locator: Locator) -> Place:
