@@ -10,7 +10,7 @@ import pytest
 
 from tests.serving import ENVIRONMENT
 from tgdav import app
-from tgdav.app.sources import _channel_id
+from tgdav.app.reach import channel_id
 from tgdav.cli import main
 from tgdav.errors import StoreError
 from tgdav.settings import load
@@ -84,16 +84,22 @@ def test_times_that_no_clock_shows(run: Run, arguments: tuple[str, ...], span: s
     assert (code, said.startswith("Error: Invalid value for ")) == (2, True)
 
 
-@pytest.mark.parametrize("channel", ["-100", "-", "", "-100-5"])
+@pytest.mark.parametrize("channel", ["-100", "-", "", "-100-5", "x", "٣", LONG])
 def test_channels_that_are_none(run: Run, channel: str):
     code, said = run("store", "add", "telegram", "--channel", channel)
-    assert (code, said.startswith("Error: ")) == (2, True)
+    told = f"Error: Invalid value for '--channel': {channel!r} is no channel's id"
+    assert (code, said) == (2, told)
 
 
-@pytest.mark.parametrize("channel", ["-100", "", "x", LONG, "9" * 5000, str(2**63)])
+@pytest.mark.parametrize("channel", ["-100", "-100-5", "", "x", LONG, "9" * 5000, str(2**63)])
 def test_channels_of_a_lost_drive_that_are_none(channel: str):
     with pytest.raises(StoreError, match="is no channel's id"):
-        _channel_id(channel)
+        channel_id(channel)
+
+
+@pytest.mark.parametrize("channel", ["-100123", "-123", "123"])
+def test_a_channel_is_known_however_it_is_shown(channel: str):
+    assert channel_id(channel) == 123
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tgdav.blocks.ledger import SqlLedger
-from tgdav.errors import SettingsRefused
+from tgdav.errors import SettingsRefused, StoreError
 from tgdav.settings import Settings
 
 if TYPE_CHECKING:
     from tgdav.stores.telegram.network import Network
     from tgdav.stores.telegram.store import Telegram
+
+LONGEST_ID = 18
+"""Digits that are no more than a database keeps."""
 
 
 class Reach:
@@ -64,3 +67,11 @@ def _key_of_server(file: Path) -> str:
         return file.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsRefused("telegram.server_key cannot be read") from error
+
+
+def channel_id(shown: str) -> int:
+    """The id of a channel, which some programs show with -100 before it. Raises `StoreError`."""
+    digits = shown.removeprefix("-100" if shown.startswith("-100") else "-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > LONGEST_ID:
+        raise StoreError(f"{shown!r} is no channel's id")
+    return int(digits)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tgdav.app.reach import Reach
+from tgdav.app.reach import Reach, channel_id
 from tgdav.blocks.form.keys import Keys
 from tgdav.blocks.ledger import SqlLedger
 from tgdav.blocks.recovery import survey, whereabouts
@@ -32,10 +32,6 @@ LogIn = Callable[[Reach, SqlLedger], object]
 
 ALL = "all"
 """In place of a channel's id: every channel of the accounts that has packs."""
-
-
-LONGEST_ID = 18
-"""Digits that are no more than a database keeps."""
 
 
 class NamedStore(NamedTuple):
@@ -98,7 +94,7 @@ class Sources:
                 case "telegram" if where == ALL:
                     self._open_found()
                 case "telegram":
-                    self._is_named.add(self._open_channel(_channel_id(where)))
+                    self._is_named.add(self._open_channel(channel_id(where)))
                 case _:
                     raise StoreError(f"{kind} is no kind of store: directory and telegram are")
 
@@ -141,8 +137,8 @@ class Sources:
         found = self._reach.telegram.find()
         if not found:
             raise StoreError("Telegram: none of the accounts' channels has packs among its newest")
-        for channel_id in found:
-            self._open_channel(channel_id)
+        for each in found:
+            self._open_channel(each)
 
     def _open_channel(self, channel_id: int) -> int:
         no = roster.add(self._db, "telegram", {"channel_id": channel_id})
@@ -181,11 +177,3 @@ def _copy_logins(source: SqlLedger, target: SqlLedger) -> None:
         target.add_account(
             account.kind, account.user_id, account.label, account.session, account.premium
         )
-
-
-def _channel_id(where: str) -> int:
-    """Some programs show channel ids with -100 before them."""
-    shown = where.removeprefix("-100").removeprefix("-")
-    if not shown.isdecimal() or len(shown) > LONGEST_ID:
-        raise StoreError(f"{where!r} is no channel's id, and not {ALL}")
-    return int(shown)

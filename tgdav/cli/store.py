@@ -8,7 +8,6 @@ import click
 from tgdav import app
 from tgdav.blocks.rows.status import StoreStatus
 from tgdav.cli.frame import (
-    MOST,
     NUMBER,
     ask_passphrase,
     beside_server,
@@ -17,6 +16,7 @@ from tgdav.cli.frame import (
     print_json,
 )
 from tgdav.cli.progress import progress_bar
+from tgdav.errors import StoreError
 
 
 @click.group()
@@ -41,11 +41,9 @@ def directory(folder: Path, path: Path) -> None:
 
 @add.command()
 @click.option("--create", "title", metavar="TITLE", help="Make a private channel called TITLE.")
-@click.option(
-    "--channel", "shown", type=click.IntRange(-MOST, MOST), help="Use the channel of this id."
-)
+@click.option("--channel", "shown", metavar="ID", help="Use the channel of this id.")
 @data_option
-def telegram(folder: Path, title: str | None, shown: int | None) -> None:
+def telegram(folder: Path, title: str | None, shown: str | None) -> None:
     """Keep packs in a channel at Telegram as well, by all accounts.
 
     A channel that exists has to have an account as an admin who may post. Packs go to the
@@ -113,12 +111,11 @@ def remove(folder: Path, no: int) -> None:
     click.echo(f"store {no} removed")
 
 
-def _channel_id(shown: int) -> int:
-    """Some programs show channel ids with -100 before them."""
-    digits = str(shown).removeprefix("-100").removeprefix("-")
-    if not digits:
-        raise click.UsageError(f"{shown} is no channel's id")
-    return int(digits)
+def _channel_id(shown: str) -> int:
+    try:
+        return app.channel_id(shown)
+    except StoreError as error:
+        raise click.BadParameter(str(error), param_hint="'--channel'") from None
 
 
 def _path(store: StoreStatus) -> str:
