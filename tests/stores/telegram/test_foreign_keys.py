@@ -10,6 +10,8 @@ from tests.stores.telegram.test_rows import sent, states, until, warmed
 from tests.telegram_server.process import TelegramServer
 from tgdav.errors import StoreBusy
 from tgdav.stores.base import Locator
+from tgdav.stores.telegram import senders
+from tgdav.stores.telegram.account import Account, Direction
 from tgdav.stores.telegram.store import TelegramStore
 
 LARGE = content(3, 12 << 20)
@@ -70,3 +72,34 @@ def test_a_data_centre_that_believes_no_key_is_no_end_of_the_login(rig: Rig, met
     rig.server.control("forget_faults")
     assert store.read(locator, 0, 10) == LARGE[:10]
     assert states(rig) == ["active"]
+
+
+# While nobody reads there.
+
+
+def first(store: TelegramStore) -> Account:
+    account = store._accounts.get(1)
+    assert account is not None
+    return account
+
+
+def test_idle_connections_abroad_are_closed_but_for_a_few(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    store, _ = far_away(rig)
+    lanes = first(store)._senders[1, Direction.DOWN]._lanes
+    assert len(lanes) > senders.KEPT
+    monkeypatch.setattr(senders, "IDLE_S", 0.0)
+    store._run(first(store).keep_alive(), 60)
+    assert len(lanes) == senders.KEPT
+
+
+def test_a_connection_abroad_that_broke_is_noticed_before_it_is_needed(rig: Rig):
+    store, locator = far_away(rig)
+    lanes, before = first(store)._senders[1, Direction.DOWN]._lanes, exports(rig)
+    rig.server.control("drop_connections")
+    until(lambda: not any(lane.sender.is_open for lane in lanes))
+    store._run(first(store).keep_alive(), 60)
+    assert not lanes
+    assert store.read(locator, 0, len(LARGE)) == LARGE
+    assert exports(rig) == before

@@ -248,7 +248,9 @@ class Account:
             control = await self._connected()
             await control.call(PingRequest(secrets.randbits(63)), CONTROL_S)
             for way in Direction:
-                await self._at(self.home.no, way).keep_alive()
+                self._at(self.home.no, way)
+            for (centre, _), senders in list(self._senders.items()):
+                await senders.keep_alive(opens=centre == self.home.no)
         except Unanswered:
             return
         except Exception as error:

@@ -101,10 +101,13 @@ class Senders:
             lane.window = 1.0
         self._away_until = max(self._away_until, time.monotonic() + seconds)
 
-    async def keep_alive(self) -> None:
-        """Close what is idle, and say a word on what stays. To be called now and then."""
+    async def keep_alive(self, *, opens: bool = True) -> None:
+        """Close what is idle, say a word on what stays, and `opens` one if none does.
+
+        To be called now and then. Raises what the opening raises, and `KeyRefused`.
+        """
         await self._drop_idle()
-        if not self._lanes and not self.rests_s:
+        if opens and not self._lanes and not self.rests_s:
             await self._open()
         idle = [lane for lane in self._lanes if not lane.in_flight]
         for lane in idle:
