@@ -14,6 +14,7 @@ from tests.contracts.store import pack_id
 from tests.stores.telegram.rig import Rig
 from tests.stores.telegram.test_rows import SMALL, warmed
 from tgdav.errors import StoreBusy
+from tgdav.stores.telegram import senders as module
 from tgdav.stores.telegram.account import Account
 from tgdav.stores.telegram.connection import DataCentre
 from tgdav.stores.telegram.senders import Senders
@@ -104,21 +105,35 @@ class Line:
         self.is_open = False
 
 
+async def crowded_once() -> Senders:
+    """Eight senders, of which each is told so at once."""
+    told = asyncio.Event()
+
+    async def open_line() -> Line:
+        return Line(told)
+
+    senders = Senders(open_line, 8)  # type: ignore[arg-type]
+    asking = [asyncio.ensure_future(senders.call(PingRequest(n), 1)) for n in range(16)]
+    await asyncio.sleep(0.1)
+    assert len(senders._lanes) == 8
+    told.set()
+    await asyncio.gather(*asking, return_exceptions=True)
+    return senders
+
+
 def test_one_event_halves_the_senders_once():
-    async def work() -> Senders:
-        told = asyncio.Event()
-
-        async def open_line() -> Line:
-            return Line(told)
-
-        senders = Senders(open_line, 8)  # type: ignore[arg-type]
-        asking = [asyncio.ensure_future(senders.call(PingRequest(n), 1)) for n in range(16)]
-        await asyncio.sleep(0.1)
-        assert len(senders._lanes) == 8
-        told.set()
-        await asyncio.gather(*asking, return_exceptions=True)
-        return senders
-
-    senders = asyncio.run(asyncio.wait_for(work(), 20))
+    senders = asyncio.run(asyncio.wait_for(crowded_once(), 20))
     assert (senders._most, senders._lanes) == (4, [])
     assert 0 < senders.rests_s <= 1
+
+
+def test_there_are_as_many_again_when_it_has_been_quiet(monkeypatch: pytest.MonkeyPatch):
+    async def work() -> list[int]:
+        senders, most = await crowded_once(), []
+        for quiet_s in (module.QUIET_S, 0, 0, 0, 0, 0):
+            monkeypatch.setattr(module, "QUIET_S", quiet_s)
+            await senders.keep_alive(opens=False)
+            most.append(senders._most)
+        return most
+
+    assert asyncio.run(asyncio.wait_for(work(), 20)) == [4, 5, 6, 7, 8, 8]

@@ -38,6 +38,8 @@ IDLE_S = 45.0
 """A sender that nobody needs for so long is closed, but for the first `KEPT`."""
 KEPT = 2
 """Senders that stay: whoever reads after a pause shall not wait for a connection."""
+QUIET_S = 600.0
+"""After so long without "too many connections" there may be one more again."""
 PING_S = 10.0
 LONGEST_PAUSE_S = 60.0
 """Between two attempts to connect, or to be answered over a new connection."""
@@ -50,7 +52,9 @@ class Senders:
 
     def __init__(self, open_sender: OpenSender, most: int) -> None:
         self._open_sender = open_sender
-        self._most = most
+        self._most = self._wanted = most
+        self._crowded_at = 0.0
+        """When there were too many, or one more than before, the last time."""
         self._lanes: list[_Lane] = []
         self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -107,6 +111,7 @@ class Senders:
         To be called now and then. Raises what the opening raises, and `KeyRefused`.
         """
         await self._drop_idle()
+        self._grow()
         if opens and not self._lanes and not self.rests_s:
             await self._open()
         idle = [lane for lane in self._lanes if not lane.in_flight]
@@ -215,9 +220,15 @@ class Senders:
         """Connect again at once only if the connection was of use, and none too many."""
         is_one_too_many = judge(error).number == TOO_MANY_CONNECTIONS
         if is_one_too_many and not self.away_s:
-            self._most = max(1, self._most // 2)
+            self._most, self._crowded_at = max(1, self._most // 2), time.monotonic()
         if is_one_too_many or not lane.has_answered:
             self._pause()
+
+    def _grow(self) -> None:
+        """Have one more after a quiet time, as long as there are fewer than were wanted."""
+        now = time.monotonic()
+        if self._most < self._wanted and now - self._crowded_at >= QUIET_S:
+            self._most, self._crowded_at = self._most + 1, now
 
     def _pause(self) -> None:
         """Be away, longer each time; what fails meanwhile is of the same event."""
