@@ -98,7 +98,7 @@ def test_long_input_is_answered_at_once(piece):
         begun = time.perf_counter()
         with pytest.raises(IfMalformed):
             parse((piece * size)[:size])
-        assert time.perf_counter() - begun < 0.5
+        assert time.perf_counter() - begun < 5, "the square of the length would be minutes"
 
 
 CONDITIONS = st.tuples(st.booleans(), st.sampled_from(["a", "b", '"x"', '"y"']))
