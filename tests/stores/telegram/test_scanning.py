@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.stores.telegram.test_locations import looks
 from tests.telegram_server.process import TelegramServer
 from tgdav.errors import StoreBusy, StoreError
 from tgdav.stores.telegram import account, scanning
+from tgdav.stores.telegram import store as module
 from tgdav.stores.telegram.store import TelegramStore
 
 PACKS = 9
@@ -79,17 +81,24 @@ def test_a_scan_goes_on_when_telegram_has_had_its_rest(rig: Rig):
     assert looks(rig) - asked <= PACKS + 1, "and asks for nothing twice"
 
 
-def test_a_scan_waits_for_no_long_rest(rig: Rig):
+@pytest.mark.parametrize(("taken_s", "rest_s"), [(0, 60), (100, 300), (1e6, 2000)])
+def test_a_scan_rests_no_longer_than_to_begin_anew_would_take(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, taken_s: float, rest_s: int
+):
     store = filled(rig)
     listing = store.scan()
     next(listing)
-    rig.server.control("fail", method="channels.getMessages", code=420, message="FLOOD_WAIT_9000")
+    words = f"FLOOD_WAIT_{rest_s}"
+    rig.server.control("fail", method="channels.getMessages", code=420, message=words)
+    later = time.monotonic() + taken_s
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: later))
     with pytest.raises(StoreBusy) as busy:
         list(listing)
-    assert 8000 < busy.value.retry_after_s <= 9000
+    assert rest_s - 10 < busy.value.retry_after_s <= rest_s
 
 
-def test_a_store_that_is_closed_ends_its_scans(rig: Rig):
+def test_a_store_that_is_closed_ends_its_scans(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "REST_S", 900.0)
     store = filled(rig)
     listing = store.scan()
     next(listing)

@@ -6,6 +6,7 @@ The one place where other threads meet the event loop, and the room's own errors
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +41,8 @@ CONCURRENCY = 44
 """Calls at once that still make it faster: windows of 1 MiB over a few accounts."""
 PUT_S, READ_S, ASK_S = 3600.0, 300.0, 120.0
 """Bounds on one call. What stalls is noticed much earlier, in `senders`."""
-LONGEST_REST_S = 900.0
-"""A scan waits so long for Telegram, as who scans again has to begin anew."""
+REST_S, LONGEST_REST_S = 10.0, 900.0
+"""A scan rests for as long as it has taken, as to begin anew would take that; the bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +228,12 @@ class TelegramStore:
                     self._run(self._delete(channel_id, messages), ASK_S * len(messages))
 
     def scan(self, *, newest_first: bool = True) -> Iterator[Listed]:
+        begun = time.monotonic()
         with self._calls.one():
             pages = self._run(self._scanning.pages(), ASK_S)
         for page in pages if newest_first else reversed(pages):
             channel, _ = page
-            found = self._look(page)
+            found = self._look(page, begun)
             for document in reversed(found) if newest_first else found:
                 locator = Place(channel.channel_id, document.message).locator
                 yield Listed(locator, document.caption, document.size)
@@ -250,14 +252,14 @@ class TelegramStore:
         with self._calls.one():
             return self._run(self._pieces(place, offset, size), READ_S)
 
-    def _look(self, page: Page) -> list[Found]:
-        """What a page shows; rests first if it has to."""
+    def _look(self, page: Page, begun: float) -> list[Found]:
+        """What a page shows; rests first if it has to, and the scan is worth it."""
         while True:
             with self._calls.one():
                 found = self._run(self._scanning.look(page), ASK_S)
             if not isinstance(found, float):
                 return found
-            if found > LONGEST_REST_S:
+            if found > max(REST_S, min(LONGEST_REST_S, time.monotonic() - begun)):
                 raise StoreBusy("Telegram: every account has to wait", found)
             self._calls.pause(found)
 
