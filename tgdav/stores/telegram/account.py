@@ -60,7 +60,7 @@ LIMITED_S = 24 * 3600.0
 RATE = 64 << 20
 """Bytes a second that any account is taken to carry where two are compared."""
 
-PAGES, PAGES_SPAN_S = 5, 5.0
+PAGES, PAGES_SPAN_S = 10, 10.0
 """Pages of messages in a span of a scan: users report 30 in 30 s as the most (Telethon#565)."""
 
 _STATES: dict[Action, AccountState] = {
