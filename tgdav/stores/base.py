@@ -76,7 +76,11 @@ class Store(Protocol):
         ...
 
     def scan(self, *, newest_first: bool = True) -> Iterator[Listed]:
-        """Every replica, lazily, in the order of its keeping."""
+        """Every replica, lazily, in the order of its keeping.
+
+        May rest between two, about as long as it has taken so far: not for somebody who
+        waits. Raises `StoreBusy`, `StoreError`; who scans again begins anew.
+        """
         ...
 
     def close(self) -> None:
