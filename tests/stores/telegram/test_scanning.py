@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.contracts.store import pack_id
-from tests.stores.telegram.rig import Rig, rigged
+from tests.stores.telegram.rig import STORE, Rig, rigged
 from tests.stores.telegram.test_locations import looks
 from tests.telegram_server.process import TelegramServer
 from tgdav.errors import StoreBusy, StoreError
@@ -111,3 +111,10 @@ def test_a_store_that_is_closed_ends_its_scans(rig: Rig, monkeypatch: pytest.Mon
         with pytest.raises(StoreError, match="closed"):
             rest.result(20)
     assert time.monotonic() - began < 10
+
+
+def test_a_channel_that_is_lost_is_left_out(rig: Rig):
+    store = filled(rig)
+    (channel,) = rig.ledger.channels(STORE)
+    rig.server.control("delete_channel", channel=channel.channel_id)
+    assert scanned(store) == []

@@ -4,6 +4,7 @@ On the event loop: it tells how long a scan has to rest, and leaves the resting 
 that scans. Knows no drive and no caption.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from telethon.tl.functions.channels import GetMessagesRequest
@@ -93,14 +94,13 @@ class Scanning:
         await self._channels.open()
         found = []
         for each in self._channels.all():
-            try:
+            with contextlib.suppress(ReplicaMissing):  # it is lost
                 channel = await self._channels.at(each.channel_id)
-                found.append((channel, await self.top(channel)))
-            except ReplicaMissing:  # it is lost
-                continue
-            except Unanswered:
-                await self._channels.at(each.channel_id)
-                raise
+                try:
+                    found.append((channel, await self.top(channel)))
+                except Unanswered:
+                    await self._channels.at(each.channel_id)  # lost by now, perhaps
+                    raise
         return found
 
     async def _newest(self, account: Account, channel: Channel) -> int:
